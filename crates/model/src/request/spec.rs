@@ -1,0 +1,224 @@
+//! The resource as it is read and written, on the Kubernetes API and over HTTP alike.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Priority, RemediationPath, Severity, Timestamp};
+
+/// One problem that somebody should remediate.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[kube(
+    group = "remediation.kubernaut.io",
+    version = "v1alpha1",
+    kind = "RemediationRequest",
+    plural = "remediationrequests",
+    shortname = "rr",
+    namespaced,
+    status = "RemediationRequestStatus",
+    derive = "PartialEq",
+    selectable = ".spec.signalFingerprint",
+    printcolumn = r#"{"name":"Signal","type":"string","jsonPath":".spec.signalName"}"#,
+    printcolumn = r#"{"name":"Severity","type":"string","jsonPath":".spec.severity"}"#,
+    printcolumn = r#"{"name":"Priority","type":"string","jsonPath":".spec.priority"}"#,
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.overallPhase"}"#,
+    printcolumn = r#"{"name":"Storm","type":"boolean","jsonPath":".spec.isStorm"}"#,
+    printcolumn = r#"{"name":"Alerts","type":"integer","jsonPath":".spec.deduplication.occurrenceCount"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RemediationRequestSpec {
+    /// Identity of the problem: SHA-256, 64 lower-case hex digits. Immutable.
+    #[schemars(regex(pattern = "^[a-f0-9]{64}$"))]
+    pub signal_fingerprint: String,
+    /// Name of the alert or reason of the event. Immutable.
+    #[schemars(length(max = 253))]
+    pub signal_name: String,
+    /// The worst severity seen while the request is open.
+    pub severity: Severity,
+    #[schemars(length(min = 1, max = 63))]
+    pub environment: String,
+    pub priority: Priority,
+    pub remediation_path: RemediationPath,
+    /// `prometheus-alert` or `kubernetes-event`; others may follow.
+    pub signal_type: String,
+    /// Name of the adapter that took the signal.
+    #[schemars(length(max = 63))]
+    pub signal_source: String,
+    /// `kubernetes`, `aws`, `azure`, `gcp` or `datadog`.
+    pub target_type: String,
+    pub target_resource: TargetResource,
+    #[serde(rename = "clusterID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub cluster_id: Option<String>,
+    /// When the problem began, as the sender says.
+    #[schema(value_type = String, format = DateTime)]
+    pub firing_time: Timestamp,
+    /// When the first signal arrived.
+    #[schema(value_type = String, format = DateTime)]
+    pub received_time: Timestamp,
+    pub deduplication: Deduplication,
+    pub is_storm: bool,
+    /// `rate` or `flood`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm_type: Option<String>,
+    /// The rule's window, as text with a unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm_window: Option<String>,
+    /// Distinct fingerprints in the storm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm_alert_count: Option<u64>,
+    /// `namespace:Kind:name` of affected resources, a bounded sample.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub affected_resources: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm_aggregation: Option<StormAggregation>,
+    /// Name of the storm's request that took over from this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
+    /// Names of requests about the same storm that were already being worked on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related_requests: Vec<String>,
+    /// When everything this request is about was reported as over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub resolved_at: Option<Timestamp>,
+    /// Labels of the alert; values are cut at 1024 bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signal_labels: BTreeMap<String, String>,
+    /// Annotations of the alert; values are cut at 1024 bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signal_annotations: BTreeMap<String, String>,
+    /// Base64 of JSON: the alert that opened the request, with its receiver, group key and generator URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_data: Option<String>,
+    /// Base64 of the one alert as received, at most 16 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_payload: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_config: Option<TimeoutConfig>,
+}
+
+/// What a request is about. Immutable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetResource {
+    pub kind: String,
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+}
+
+/// How often the problem was reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Deduplication {
+    /// Whether more than one signal is counted here.
+    pub is_duplicate: bool,
+    #[schema(value_type = String, format = DateTime)]
+    pub first_seen: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub last_seen: Timestamp,
+    /// Accepted firing signals counted on this request. The sum over all requests is the number of accepted firing signals.
+    pub occurrence_count: u64,
+    /// Name of the request of the previous incident of the same problem, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_remediation_request_ref: Option<String>,
+}
+
+/// What is known about the storm behind a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StormAggregation {
+    /// Name of the storm rule.
+    pub rule: String,
+    pub pattern: String,
+    /// The values that the members share.
+    pub group_by: BTreeMap<String, String>,
+    /// Distinct fingerprints, superseded ones included.
+    pub alert_count: u64,
+    /// Firing signals counted on this request.
+    pub occurrence_count: u64,
+    /// A bounded sample; totals are exact.
+    pub affected_resources: Vec<AffectedResource>,
+    /// Whether the list is shorter than the storm.
+    pub truncated: bool,
+    /// The rule's window, as text with a unit.
+    pub aggregation_window: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub first_seen: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub last_seen: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// Name of the request of the storm that continues this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor_ref: Option<String>,
+    /// Names of individual requests that this one replaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AffectedResource {
+    pub kind: String,
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub first_seen: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub last_seen: Timestamp,
+    /// Firing signals about it since it was first seen, whichever request counted them.
+    pub count: u64,
+}
+
+/// Limits that a remediator should keep, as text with a unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimeoutConfig {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remediation_processing_timeout: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ai_analysis_timeout: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_execution_timeout: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overall_workflow_timeout: Option<String>,
+}
+
+/// Written by whoever works on the request; Seawall only reads it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RemediationRequestStatus {
+    /// `Pending`, `Processing`, `Analyzing`, `AwaitingApproval`, `Executing`, `Verifying`, `Blocked`, `Completed`, `Failed`,
+    /// `TimedOut`, `Skipped` or `Cancelled`; other names count as not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overall_phase: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub start_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub completed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remediation_processing_ref: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ai_analysis_ref: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_execution_ref: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_notification_sent: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Conditions as Kubernetes has them: `type`, `status`, `reason`, `message`, `lastTransitionTime`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Vec<BTreeMap<String, String>>>,
+}
