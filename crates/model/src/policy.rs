@@ -76,6 +76,21 @@ pub struct StormRule {
 }
 
 impl StormRule {
+    /// A rule that takes the default for everything but its name and group.
+    pub fn named(name: &str, group_by: Vec<Field>) -> Self {
+        Self {
+            name: name.into(),
+            group_by,
+            threshold: 10,
+            window: 60_000,
+            quiet: 300_000,
+            max_duration: 3_600_000,
+            hold: 1_000,
+            hold_first: 0,
+            flush: 1_000,
+        }
+    }
+
     /// `rate` for rules that look at one alert name, `flood` for rules that look across names.
     pub fn storm_type(&self) -> &'static str {
         if self.group_by.contains(&Field::Alertname) { "rate" } else { "flood" }
@@ -111,24 +126,12 @@ impl Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        let rule = |name: &str, group_by: &[Field], threshold| StormRule {
-            name: name.into(),
-            group_by: group_by.to_vec(),
-            threshold,
-            window: 60_000,
-            quiet: 300_000,
-            max_duration: 3_600_000,
-            hold: 1_000,
-            hold_first: 0,
-            flush: 1_000,
-        };
+        let rate = StormRule::named("namespace-rate", vec![Field::Namespace, Field::Alertname]);
+        let flood = StormRule::named("namespace-flood", vec![Field::Namespace]);
         Self {
             ttl: 300_000,
             cooldown: 300_000,
-            rules: vec![
-                rule("namespace-rate", &[Field::Namespace, Field::Alertname], 10),
-                rule("namespace-flood", &[Field::Namespace], 50),
-            ],
+            rules: vec![rate, StormRule { threshold: 50, ..flood }],
             flush: 1_000,
             sample: 250,
             fallback_namespace: "default".into(),
