@@ -1,0 +1,100 @@
+//! What happens besides firing signals: problems that are over, reports of workers, and the passing of time.
+
+use seawall_model::{DecisionKind, Fingerprint, Phase, Policy, RequestRef, Timestamp};
+
+use super::Naive;
+use crate::view::{Verdict, VerdictStorm};
+
+impl Naive {
+    /// Marks the incident, and the storm when all who are still its members are resolved. Opens and prolongs nothing.
+    pub(super) fn resolve(&mut self, fingerprint: Fingerprint, t: Timestamp) -> Verdict {
+        let Some(incident) = self.incidents.get_mut(&fingerprint) else {
+            return Verdict::unknown_resolved();
+        };
+        if incident.resolved_at.is_none() {
+            incident.resolved_at = Some(t);
+            let storm = incident.storm;
+            let of_storm = |other: &&super::Incident| other.storm == storm && other.resolved_at.is_none();
+            if storm.is_none() || !self.incidents.values().any(|other| of_storm(&other)) {
+                let reference = self.counting_request(fingerprint);
+                self.requests.get_mut(&reference).unwrap().resolved_at = Some(t);
+            }
+        }
+        self.verdict(DecisionKind::Resolved, fingerprint, false)
+    }
+
+    /// What a worker reports about a request. Returns whether anybody remembers the request.
+    pub fn set_phase(&mut self, reference: &RequestRef, phase: Phase, now: Timestamp) -> bool {
+        let storm = self.requests[reference].storm.filter(|storm| !self.storms[*storm].forgotten);
+        let is_own = |incident: &super::Incident| incident.own == *reference && incident.storm.is_none();
+        if storm.is_none() && !self.incidents.values().any(is_own) {
+            return false;
+        }
+        let request = self.requests.get_mut(reference).unwrap();
+        if request.phase == Phase::Finished {
+            return true; // A finished request is never taken up again.
+        }
+        request.phase = phase;
+        if phase == Phase::Finished {
+            request.released_at = Some(now);
+            if let Some(storm) = storm {
+                self.storms[storm].ended_at.get_or_insert(now);
+            }
+        }
+        true
+    }
+
+    pub fn tick(&mut self, policy: &Policy, now: Timestamp) {
+        for request in self.requests.values_mut() {
+            request.held_until = request.held_until.filter(|until| *until > now);
+        }
+        for storm in 0..self.storms.len() {
+            self.storm_is_open(storm, now);
+        }
+        self.entries.retain(|entry| {
+            let rule = policy.rules.iter().find(|rule| *rule.name == *entry.group.rule).unwrap();
+            entry.at > now - rule.window
+        });
+        let fingerprints: Vec<Fingerprint> = self.incidents.keys().copied().collect();
+        let open: Vec<Fingerprint> =
+            fingerprints.into_iter().filter(|fingerprint| self.is_open(policy, *fingerprint, now)).collect();
+        for (index, storm) in self.storms.iter_mut().enumerate() {
+            let has_open_member = open.iter().any(|open| self.incidents[open].storm == Some(index));
+            let is_old = storm.ended_at.is_some_and(|ended_at| now >= ended_at + policy.storm_memory);
+            storm.forgotten = storm.forgotten || (is_old && !has_open_member);
+        }
+        self.incidents.retain(|fingerprint, incident| {
+            let counts = self.entries.iter().any(|entry| entry.fingerprint == *fingerprint);
+            let is_member = incident.storm.is_some_and(|storm| !self.storms[storm].forgotten);
+            open.contains(fingerprint) || counts || is_member
+        });
+    }
+
+    /// Incidents that are remembered.
+    pub fn remembered(&self) -> usize {
+        self.incidents.len()
+    }
+
+    /// Firing signals that are counted on requests which are not in the sink.
+    pub fn held_occurrences(&self) -> u64 {
+        let held = self.requests.values().filter(|request| request.held_until.is_some());
+        held.map(|request| request.occurrences).sum()
+    }
+
+    pub(super) fn verdict(&self, kind: DecisionKind, fingerprint: Fingerprint, opened_storm: bool) -> Verdict {
+        let incident = &self.incidents[&fingerprint];
+        let reference = self.counting_request(fingerprint);
+        let is_held = self.requests[&reference].held_until.is_some();
+        let storm = incident.storm.map(|storm| &self.storms[storm]);
+        Verdict {
+            kind,
+            request: (!is_held).then_some(reference),
+            seen: Some((incident.count, incident.first_seen, incident.last_seen)),
+            storm: storm.map(|storm| VerdictStorm {
+                rule: storm.rule.name.to_string(),
+                alert_count: storm.members.len() as u64,
+            }),
+            opened_storm,
+        }
+    }
+}
