@@ -14,6 +14,7 @@ mod clock;
 mod decision;
 mod fingerprint;
 mod name;
+mod payload;
 mod policy;
 mod request;
 mod signal;
@@ -24,6 +25,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use decision::{Decision, DecisionKind, StormSummary};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use name::{ParseRequestIdError, RequestId, RequestRef, is_dns_label, label_safe};
+pub use payload::{Packer, Payload};
 pub use policy::{Field, Policy, StormRule};
 pub use request::{
     Affected, AffectedResource, Deduplication, Phase, RemediationRequest, RemediationRequestSpec,

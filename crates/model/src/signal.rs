@@ -9,7 +9,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Field;
-use crate::{Fingerprint, Priority, RemediationPath, Severity, Timestamp};
+use crate::{Fingerprint, Payload, Priority, RemediationPath, Severity, Timestamp};
 
 /// What kind of message a signal was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ pub struct Detail {
     /// Name of the adapter.
     pub source: CompactString,
     /// The one alert or event as JSON, at most [`Detail::MAX_PAYLOAD`] bytes.
-    pub payload: Bytes,
+    pub payload: Payload,
     /// What it shares with the other alerts of its body.
     pub context: Arc<Context>,
 }
@@ -93,29 +93,32 @@ pub struct Context {
     pub receiver: String,
     pub group_key: String,
     pub external_url: String,
-    pub common_labels: BTreeMap<String, String>,
-    pub common_annotations: BTreeMap<String, String>,
+    /// JSON text, for it is read only when somebody looks. Empty when there are none, and when it is longer than
+    /// [`Detail::MAX_PAYLOAD`]; senders repeat what is common on every alert, so nothing is lost.
+    pub common_labels: Bytes,
+    /// As `common_labels`.
+    pub common_annotations: Bytes,
 }
 
 /// The parts of a stored payload that requests show.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Shown<'a> {
-    #[serde(borrow)]
-    labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    #[serde(borrow)]
-    annotations: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    labels: Option<Pairs>,
+    annotations: Option<Pairs>,
     #[serde(borrow, rename = "generatorURL")]
-    generator_url: Cow<'a, str>,
+    generator_url: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    message: Cow<'a, str>,
+    message: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    note: Cow<'a, str>,
+    note: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "type")]
-    event_type: Cow<'a, str>,
+    event_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    reason: Cow<'a, str>,
+    reason: Option<Cow<'a, str>>,
 }
+
+type Pairs = BTreeMap<String, String>;
 
 impl Detail {
     /// Bytes of the one alert that are kept.
@@ -127,16 +130,17 @@ impl Detail {
 
     /// Labels, annotations and the generator's address, for showing.
     pub fn expand(&self) -> (BTreeMap<String, String>, BTreeMap<String, String>, String) {
+        let text = self.payload.text();
         // The payload was parsed when it was received; what cannot be read again shows nothing rather than failing.
-        let shown: Shown<'_> = serde_json::from_slice(&self.payload).unwrap_or_default();
+        let shown: Shown<'_> = serde_json::from_slice(&text).unwrap_or_default();
         match self.signal_type {
             SignalType::PrometheusAlert => (
                 merge(&self.context.common_labels, shown.labels),
                 merge(&self.context.common_annotations, shown.annotations),
-                shown.generator_url.into_owned(),
+                shown.generator_url.unwrap_or_default().into_owned(),
             ),
             SignalType::KubernetesEvent => {
-                let message = if shown.message.is_empty() { shown.note } else { shown.message };
+                let message = shown.message.filter(|message| !message.is_empty()).or(shown.note);
                 (
                     pairs([("reason", shown.reason), ("type", shown.event_type)]),
                     pairs([("message", message)]),
@@ -145,25 +149,34 @@ impl Detail {
             }
         }
     }
+
+    /// A copy that shares memory with nothing, for keeping longer than the body it came in.
+    pub fn detached(&self) -> Self {
+        let context = Context {
+            common_labels: Bytes::copy_from_slice(&self.context.common_labels),
+            common_annotations: Bytes::copy_from_slice(&self.context.common_annotations),
+            ..Context::clone(&self.context)
+        };
+        Self { payload: self.payload.detached(), context: Arc::new(context), ..self.clone() }
+    }
 }
 
-fn merge(
-    common: &BTreeMap<String, String>,
-    own: BTreeMap<Cow<'_, str>, Cow<'_, str>>,
-) -> BTreeMap<String, String> {
-    let mut merged: BTreeMap<String, String> =
-        common.iter().map(|(name, value)| (name.clone(), cut(value, Detail::MAX_VALUE).to_owned())).collect();
-    merged.extend(
-        own.into_iter().map(|(name, value)| (name.into_owned(), cut(&value, Detail::MAX_VALUE).to_owned())),
-    );
+/// What a request shows of common and own pairs; the alert's own win.
+fn merge(common: &[u8], own: Option<Pairs>) -> Pairs {
+    let common: Option<Pairs> = serde_json::from_slice(common).unwrap_or_default();
+    let mut merged = common.unwrap_or_default();
+    merged.extend(own.unwrap_or_default());
     while merged.len() > Detail::MAX_PAIRS {
         merged.pop_last();
+    }
+    for value in merged.values_mut() {
+        value.truncate(value.floor_char_boundary(Detail::MAX_VALUE));
     }
     merged
 }
 
-fn pairs<const N: usize>(given: [(&str, Cow<'_, str>); N]) -> BTreeMap<String, String> {
-    let present = given.into_iter().filter(|(_, value)| !value.is_empty());
+fn pairs<const N: usize>(given: [(&str, Option<Cow<'_, str>>); N]) -> Pairs {
+    let present = given.into_iter().filter_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?)));
     present.map(|(name, value)| (name.to_owned(), cut(&value, Detail::MAX_VALUE).to_owned())).collect()
 }
 

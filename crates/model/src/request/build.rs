@@ -138,7 +138,7 @@ pub fn build_request(
         signal_labels: labels,
         signal_annotations: annotations,
         provider_data: provider_data(&doc.detail, &generator_url),
-        original_payload: Some(BASE64.encode(&doc.detail.payload)),
+        original_payload: Some(BASE64.encode(doc.detail.payload.text())),
         timeout_config: None,
     };
     RemediationRequest { metadata: metadata(doc, state), spec, status: status.cloned() }
@@ -220,7 +220,8 @@ struct ProviderData<'a> {
 }
 
 fn provider_data(detail: &Detail, generator_url: &str) -> Option<String> {
-    let alert: &RawValue = serde_json::from_slice(&detail.payload).ok()?;
+    let text = detail.payload.text();
+    let alert: &RawValue = serde_json::from_slice(&text).ok()?;
     let data = ProviderData {
         alert,
         receiver: &detail.context.receiver,
