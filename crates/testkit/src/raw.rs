@@ -1,0 +1,73 @@
+//! A connection on which anything can be sent.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The head of a POST to `path` with these further header lines, which end in `\r\n` each.
+pub fn request_head(path: &str, headers: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nhost: seawall\r\ncontent-type: application/json\r\n{headers}\r\n")
+}
+
+/// A socket without manners.
+#[derive(Debug)]
+pub struct Raw(TcpStream);
+
+impl Raw {
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).await.expect("a connection"))
+    }
+
+    /// Says whether everything could be sent: the other side may close at any time.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.write_all(bytes.as_ref()).await.is_ok()
+    }
+
+    /// Says that nothing more will be sent.
+    pub async fn finish(&mut self) {
+        self.0.shutdown().await.ok();
+    }
+
+    /// Everything until the other side closes, or what has come `within` that time.
+    pub async fn read_all(&mut self, within: Duration) -> (String, Closed) {
+        let mut received = Vec::new();
+        let read = tokio::time::timeout(within, self.0.read_to_end(&mut received)).await;
+        let closed = if read.is_ok() { Closed::Yes } else { Closed::No };
+        (String::from_utf8_lossy(&received).into_owned(), closed)
+    }
+
+    /// The head and body of one answer with a content length; what came when the other side closes before.
+    pub async fn read_answer(&mut self, within: Duration) -> String {
+        let mut received = Vec::new();
+        let answer = async {
+            let mut buffer = [0u8; 4096];
+            while !is_whole(&received) {
+                match self.0.read(&mut buffer).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(length) => received.extend_from_slice(&buffer[..length]),
+                }
+            }
+        };
+        tokio::time::timeout(within, answer).await.ok();
+        String::from_utf8_lossy(&received).into_owned()
+    }
+}
+
+/// Whether the other side has closed the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    Yes,
+    No,
+}
+
+fn is_whole(received: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(received);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    body.len() >= length.unwrap_or_default()
+}

@@ -1,0 +1,216 @@
+//! The real `seawall` as a process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use crate::ports::loopback;
+use crate::{Client, Process, Scene, eventually, free_port};
+
+/// Generous: a loaded machine, a build without optimisation, a log to replay.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// How a Seawall is to be started.
+#[derive(Clone, Debug)]
+pub struct SeawallBuilder {
+    name: String,
+    binary: PathBuf,
+    home: PathBuf,
+    data: PathBuf,
+    config: Option<PathBuf>,
+    listen: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+impl SeawallBuilder {
+    pub(crate) fn new(scene: &Scene, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            binary: scene.binary().to_owned(),
+            home: scene.path().to_owned(),
+            data: scene.path().join(format!("{name}-data")),
+            config: None,
+            listen: loopback(free_port()).to_string(),
+            args: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+
+    /// The configuration file's text.
+    pub fn config(mut self, yaml: &str) -> Self {
+        let path = self.home.join(format!("{}.yaml", self.name));
+        std::fs::write(&path, yaml).expect("a file in the temporary directory can be written");
+        self.config = Some(path);
+        self
+    }
+
+    pub fn data_dir(mut self, data: impl Into<PathBuf>) -> Self {
+        self.data = data.into();
+        self
+    }
+
+    /// Lets the operating system choose the port; the start line tells which.
+    pub fn any_port(mut self) -> Self {
+        self.listen = loopback(0).to_string();
+        self
+    }
+
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join(format!("{}.log", self.name))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("serve").arg("--listen").arg(&self.listen).arg("--data-dir").arg(&self.data);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
+        // Neither a configuration file nor a variable of whoever runs the tests is part of a test.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEAWALL_"))
+        {
+            command.env_remove(name);
+        }
+        command.args(&self.args).envs(self.env.iter().cloned()).current_dir(&self.home);
+        command
+    }
+
+    /// Starts the process and does not wait for anything.
+    pub fn spawn(&self) -> Process {
+        Process::spawn(&self.name, &mut self.command(), &self.log(), None)
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(mut self) -> Seawall {
+        let process = self.spawn();
+        let address = self.address(&process).await;
+        // A second life listens where the first one did.
+        self.listen = address.to_string();
+        let mut seawall = Seawall { recipe: self, process, client: Client::new(address) };
+        seawall.ready().await;
+        seawall
+    }
+
+    async fn address(&self, process: &Process) -> SocketAddr {
+        let asked: SocketAddr = self.listen.parse().expect("an address of the loopback interface");
+        if asked.port() != 0 {
+            return asked;
+        }
+        eventually(READY_WITHIN, || async {
+            address_in(&process.output()).ok_or("it does not say where it listens")
+        })
+        .await
+    }
+}
+
+/// The address in the line that says where it listens, whatever the format of the line.
+fn address_in(output: &str) -> Option<SocketAddr> {
+    output.match_indices("127.0.0.1:").find_map(|(at, host)| {
+        let digits: String = output[at + host.len()..].chars().take_while(char::is_ascii_digit).collect();
+        let port: u16 = digits.parse().ok()?;
+        (port != 0).then(|| loopback(port))
+    })
+}
+
+/// A running `seawall serve`, killed when it is dropped.
+#[derive(Debug)]
+pub struct Seawall {
+    recipe: SeawallBuilder,
+    process: Process,
+    client: Client,
+}
+
+impl Seawall {
+    /// A client with connections of its own; clones share them.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.client.address()
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.recipe.data
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    /// Waits until `/readyz` answers 200; fails at once when the process has ended instead.
+    pub async fn ready(&mut self) {
+        let client = self.client.clone();
+        let process = parking_lot::Mutex::new(&mut self.process);
+        eventually(READY_WITHIN, || {
+            let running = process.lock().is_running();
+            let client = client.clone();
+            async move {
+                assert!(running, "seawall ended before it was ready");
+                match client.get("/readyz").await {
+                    Ok(answer) if answer.status == 200 => Ok(()),
+                    Ok(answer) => Err(format!("/readyz answers {}: {}", answer.status, answer.text())),
+                    Err(lost) => Err(lost.to_string()),
+                }
+            }
+        })
+        .await;
+    }
+
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Starts it again on the same data and the same address, and waits until it is ready.
+    pub async fn restart(&mut self) {
+        self.process = self.recipe.spawn();
+        self.ready().await;
+    }
+
+    /// Starts it again and does not wait for anything.
+    pub fn respawn(&mut self) {
+        self.process = self.recipe.spawn();
+    }
+
+    /// Asks it to end, as an init system does.
+    pub fn terminate(&self) {
+        self.process.signal("TERM");
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn exited(&mut self, within: Duration) -> ExitStatus {
+        self.process.exited(within).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_a_line_for_people_and_in_one_for_machines() {
+        let expected = Some(loopback(4711));
+        assert_eq!(address_in("seawall listens on http://127.0.0.1:4711, data in ./x"), expected);
+        assert_eq!(
+            address_in(r#"{"level":"INFO","asked":"127.0.0.1:0","listen":"127.0.0.1:4711"}"#),
+            expected
+        );
+        assert_eq!(address_in("starting"), None);
+    }
+}
