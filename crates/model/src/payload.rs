@@ -163,7 +163,9 @@ mod tests {
 
     fn alert(kind: &str, number: usize) -> String {
         let long = "a text that all alerts of a group share ".repeat(20);
-        format!(r#"{{"labels":{{"alertname":"{kind}","pod":"web-{number}"}},"annotations":{{"a":"{long}"}}}}"#)
+        format!(
+            r#"{{"labels":{{"alertname":"{kind}","pod":"web-{number}"}},"annotations":{{"a":"{long}"}}}}"#
+        )
     }
 
     fn block(payload: &Payload) -> usize {

@@ -68,7 +68,9 @@ impl Signal {
             Field::Cluster => self.identity.cluster.as_str(),
             Field::Alertname => self.identity.name.as_str(),
             Field::Severity => self.severity.as_str(),
-            other => self.grouping.iter().find(|(field, _)| field == other).map(|(_, value)| value.as_str())?,
+            other => {
+                self.grouping.iter().find(|(field, _)| field == other).map(|(_, value)| value.as_str())?
+            }
         };
         (!value.is_empty()).then_some(value)
     }
@@ -176,7 +178,8 @@ fn merge(common: &[u8], own: Option<Pairs>) -> Pairs {
 }
 
 fn pairs<const N: usize>(given: [(&str, Option<Cow<'_, str>>); N]) -> Pairs {
-    let present = given.into_iter().filter_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?)));
+    let present =
+        given.into_iter().filter_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?)));
     present.map(|(name, value)| (name.to_owned(), cut(&value, Detail::MAX_VALUE).to_owned())).collect()
 }
 
