@@ -1,1 +1,22 @@
+//! What Seawall tells about itself: metric families and logs.
+//!
+//! Everything is a value that is handed around; there are no global metrics. It must never know a store, a route or a
+//! connection: whoever owns those takes typed handles from here once and counts on them, and hands in plain numbers for
+//! what is read rather than counted. Labels are bounded: never a fingerprint, a resource or an address.
+//!
+//! ```text
+//! handles (counters, histograms) ──┐
+//!                                  ├─► Metrics::render ─► Prometheus text format
+//! StateSnapshot, read per scrape ──┘
+//! ```
 
+mod families;
+mod logging;
+mod metrics;
+mod render;
+mod state;
+
+pub use families::{DecisionLabel, RejectReason, RouteMetrics, SourceMetrics, StoreMetrics, StormMetrics};
+pub use logging::{LogFormat, LoggingError, init_logging};
+pub use metrics::Metrics;
+pub use state::StateSnapshot;

@@ -1,0 +1,95 @@
+//! The exposition as Prometheus sees it.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use seawall_model::{DecisionKind, Severity};
+use seawall_telemetry::{DecisionLabel, Metrics, RejectReason, StateSnapshot};
+
+fn metrics_that_have_moved() -> Metrics {
+    let metrics = Metrics::new();
+    let source = metrics.source("alertmanager");
+    source.received(Severity::Critical, 3);
+    source.decided(DecisionLabel::Decided(DecisionKind::Created), 2);
+    source.decided(DecisionLabel::Rejected, 1);
+    source.rejected(RejectReason::Invalid, 1);
+    let storm = metrics.storm("a \"rule\" with \\ signs");
+    storm.started.inc();
+    storm.members.inc_by(10);
+    metrics.store("embedded").decide.observe(0.002);
+    metrics.state_error("embedded", "unavailable");
+    metrics.publish_error("store", "unavailable");
+    metrics.route("/webhook/prometheus").observe("POST", 201, 0.001);
+    metrics.route("/webhook/prometheus").observe("POST", 201, 0.001);
+    metrics.http_in_flight().inc();
+    metrics.config_reload(true);
+    metrics.set_state_source(|| StateSnapshot {
+        store: "embedded",
+        sink: "store",
+        available: true,
+        incidents_open: 5,
+        requests_open: 4,
+        storms_open: vec![("namespace-rate".into(), 1)],
+        publish_pending: 2,
+        oldest_pending_seconds: 0.5,
+        outages: 1,
+        outage_seconds: 2.5,
+        publishes: 7,
+        publish_seconds: 0.07,
+        published_created: 4,
+        published_updated: 3,
+        published_deleted: 0,
+        requests_avoided: 9,
+    });
+    metrics
+}
+
+#[test]
+fn every_family_of_the_contract_is_shown_with_its_name_and_labels() {
+    let text = metrics_that_have_moved().render();
+    for line in [
+        "seawall_build_info{version=\"0.1.0\"} 1",
+        "seawall_signals_received_total{source=\"alertmanager\",severity=\"critical\"} 3",
+        "seawall_decisions_total{source=\"alertmanager\",decision=\"created\"} 2",
+        "seawall_signals_rejected_total{source=\"alertmanager\",reason=\"invalid\"} 1",
+        "seawall_storms_started_total{rule=\"a \\\"rule\\\" with \\\\ signs\"} 1",
+        "seawall_storm_members_total{rule=\"a \\\"rule\\\" with \\\\ signs\"} 10",
+        "seawall_storms_open{rule=\"namespace-rate\"} 1",
+        "seawall_requests_published_total{outcome=\"created\"} 4",
+        "seawall_requests_open 4",
+        "seawall_requests_avoided_total 9",
+        "seawall_publish_pending 2",
+        "seawall_publish_oldest_pending_seconds 0.5",
+        "seawall_publish_duration_seconds_count{sink=\"store\",verb=\"commit\"} 7",
+        "seawall_publish_errors_total{sink=\"store\",class=\"unavailable\"} 1",
+        "seawall_state_operation_duration_seconds_count{store=\"embedded\",operation=\"decide\"} 1",
+        "seawall_state_errors_total{store=\"embedded\",class=\"unavailable\"} 1",
+        "seawall_state_available{store=\"embedded\"} 1",
+        "seawall_state_outages_total{store=\"embedded\"} 1",
+        "seawall_state_outage_seconds_total{store=\"embedded\"} 2.5",
+        "seawall_incidents_open 5",
+        "seawall_http_requests_total{route=\"/webhook/prometheus\",method=\"POST\",status=\"201\"} 2",
+        "seawall_http_request_duration_seconds_count{route=\"/webhook/prometheus\"} 2",
+        "seawall_http_requests_in_flight 1",
+        "seawall_config_reloads_total{outcome=\"success\"} 1",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn promtool_finds_nothing_to_complain_about() {
+    for metrics in [Metrics::new(), metrics_that_have_moved()] {
+        let mut promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool (Debian package `prometheus`) is needed");
+        promtool.stdin.take().unwrap().write_all(metrics.render().as_bytes()).unwrap();
+        let result = promtool.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&result.stdout) + String::from_utf8_lossy(&result.stderr);
+        assert!(result.status.success() && said.is_empty(), "{said}\n{}", metrics.render());
+    }
+}
