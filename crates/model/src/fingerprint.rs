@@ -113,7 +113,11 @@ fn nibble(digit: u8) -> Result<u8, ParseFingerprintError> {
 
 impl Serialize for Fingerprint {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 
@@ -136,7 +140,10 @@ mod tests {
     #[test]
     fn an_ordinary_fingerprint_is_what_sha256sum_prints() {
         let fingerprint = Fingerprint::of(None, ["PodCrashLooping", "prod", "Pod", "web-1"], []);
-        assert_eq!(fingerprint.to_string(), "a4453471a6f8e847012716ddfdb8e9f5b7d8e95a702f829a7a6fb504b906c2b2");
+        assert_eq!(
+            fingerprint.to_string(),
+            "a4453471a6f8e847012716ddfdb8e9f5b7d8e95a702f829a7a6fb504b906c2b2"
+        );
         assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
     }
 

@@ -21,7 +21,7 @@ mod signal;
 mod time;
 
 pub use classification::{Priority, RemediationPath, Severity, priority_of, remediation_path_of};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, Stopwatch, SystemClock};
 pub use decision::{Decision, DecisionKind, StormSummary};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use name::{ParseRequestIdError, RequestId, RequestRef, is_dns_label, label_safe};

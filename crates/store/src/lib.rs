@@ -1,1 +1,21 @@
+//! Durable state: what is open, what is counted, and which requests should exist.
+//!
+//! A store takes batches of signals, decides each in one atomic step with the rules of `seawall-engine`, and answers
+//! only after the decisions are durable. It must never answer before that, decide by rules of its own, or let a reader
+//! see what a crash could still take back.
+//!
+//! ```text
+//! decide(signals) ─► writer: engine.decide … ─► one commit, synced ─► decisions to the callers, changes to the watchers
+//! ```
 
+mod api;
+mod embedded;
+mod error;
+
+pub use api::{
+    Change, ChangeKind, Health, Page, RequestFilter, RequestPage, RequestRecord, StateStore, Stats,
+    StatusPatch, StoreFuture, StormDetail, StormPage,
+};
+pub use embedded::{EmbeddedOptions, EmbeddedStore};
+pub use error::StoreError;
+pub use seawall_engine::{ExplainedDecision, Explanation, MemberRecord, StormRecord};

@@ -15,8 +15,8 @@ use super::spec::{
     StormAggregation, TargetResource,
 };
 use crate::{
-    Detail, Fingerprint, Identity, Millis, Priority, RemediationPath, RequestId, RequestRef, Severity, Timestamp,
-    cut, is_dns_label, label_safe,
+    Detail, Fingerprint, Identity, Millis, Priority, RemediationPath, RequestId, RequestRef, Severity,
+    Timestamp, cut, is_dns_label, label_safe,
 };
 
 /// What never changes about a request; written once, when it is made.
@@ -193,7 +193,11 @@ fn aggregation(storm: &StormState, state: &RequestState) -> StormAggregation {
     StormAggregation {
         rule: storm.rule.to_string(),
         pattern: storm.pattern.to_string(),
-        group_by: storm.group_by.iter().map(|(field, value)| (field.to_string(), value.to_string())).collect(),
+        group_by: storm
+            .group_by
+            .iter()
+            .map(|(field, value)| (field.to_string(), value.to_string()))
+            .collect(),
         alert_count: storm.alert_count,
         occurrence_count: state.occurrences,
         truncated: storm.truncated || affected_resources.len() < storm.affected.len(),

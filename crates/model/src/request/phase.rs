@@ -19,11 +19,8 @@ pub enum Phase {
 impl Phase {
     /// Names are compared without case, spaces, `-` and `_`.
     pub fn parse(name: &str) -> Self {
-        let folded: String = name
-            .chars()
-            .filter(|c| !matches!(c, ' ' | '-' | '_'))
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
+        let folded: String =
+            name.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
         match folded.as_str() {
             "" | "pending" => Self::Waiting,
             "processing" | "analyzing" | "analysing" => Self::Studied,

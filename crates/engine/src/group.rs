@@ -1,0 +1,82 @@
+//! Signals that share the values of a storm rule, and the sliding window that counts them.
+
+use std::collections::VecDeque;
+
+use seawall_model::{Millis, Policy, Signal, StormRule, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Identifies a group: half a SHA-256 over the rule, the cluster and the values it groups by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct GroupKey(u128);
+
+impl GroupKey {
+    /// The group of the signal under the rule; none when it lacks a value, for grouping needs positive evidence.
+    pub(crate) fn of(rule: &StormRule, signal: &Signal) -> Option<Self> {
+        let mut hasher = Sha256::new();
+        let mut part = |text: &str| {
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        };
+        part(&rule.name);
+        part(&signal.identity.cluster);
+        for field in &rule.group_by {
+            part(field.as_str());
+            part(signal.field(field)?);
+        }
+        let digest: [u8; 32] = hasher.finalize().into();
+        let (half, _) = digest.split_first_chunk::<16>()?;
+        Some(Self(u128::from_be_bytes(*half)))
+    }
+}
+
+/// One group of a signal: the rule by its place in the policy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Membership {
+    pub rule: usize,
+    pub key: GroupKey,
+}
+
+/// Storm rules that a policy may have: each is a bit in [`Pulse::counted_in`](crate::incident::Pulse).
+pub const MAX_RULES: usize = 32;
+
+pub(crate) fn memberships(policy: &Policy, signal: &Signal) -> Vec<Membership> {
+    let rules = policy.rules.iter().take(MAX_RULES).enumerate();
+    rules.filter_map(|(rule, spec)| Some(Membership { rule, key: GroupKey::of(spec, signal)? })).collect()
+}
+
+/// A new incident that a group counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// When the incident opened; with `prefix` this tells whether the slot still holds the same incident.
+    pub at: Timestamp,
+    pub prefix: u64,
+    pub incident: u32,
+    /// Bit of this group in the incident's `counted_in`.
+    pub bit: u8,
+}
+
+#[derive(Default)]
+pub(crate) struct Group {
+    /// In order of opening. Members of any storm do not count, but may still lie here until somebody counts.
+    pub entries: VecDeque<Entry>,
+    /// The storm that is open, or was the last time anybody looked.
+    pub storm: Option<u32>,
+    /// The window of its rule.
+    pub window: Millis,
+    /// Whether the group waits to be looked at for having run empty.
+    pub queued: bool,
+}
+
+impl Group {
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        self.entries.back().map(|entry| entry.at)
+    }
+
+    /// Forgets what has slid out of the window.
+    pub(crate) fn slide(&mut self, now: Timestamp, window: Millis) {
+        while self.entries.front().is_some_and(|entry| now - entry.at >= window) {
+            self.entries.pop_front();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Signals of problems that are already open.
+
+use seawall_model::{Decision, DecisionKind, Millis, Phase, Policy, Signal, Timestamp};
+
+use crate::engine::{Engine, Standing, Waiting};
+use crate::incident::{Flags, Moment, Urgency};
+
+impl Engine {
+    /// Whether a known problem that fires now is still the same incident.
+    pub(crate) fn standing(&self, policy: &Policy, index: u32, now: Timestamp) -> Standing {
+        let Some(incident) = self.incidents.get(index) else { return Standing::Over };
+        let Some(storm) = self.storms.get(incident.storm) else {
+            let pulse = &incident.pulse;
+            return if is_open(policy, pulse.phase, pulse.released_at.get(), pulse.last_seen, now) {
+                Standing::Open
+            } else {
+                Standing::Over
+            };
+        };
+        if storm.is_open() {
+            return match now - storm.facts.opened_at >= storm.facts.max_duration {
+                true => Standing::Continues(incident.storm),
+                false => Standing::Open,
+            };
+        }
+        let current = self.groups.get(&storm.facts.group).and_then(|group| group.storm);
+        if storm.course.successor.is_some()
+            && let Some(current) = current
+        {
+            return Standing::Continues(current);
+        }
+        match is_open(policy, storm.course.phase, storm.course.released_at, incident.pulse.last_seen, now) {
+            true => Standing::Open,
+            false => Standing::Over,
+        }
+    }
+
+    /// Counts a further signal of an open incident.
+    pub(crate) fn repeat(
+        &mut self,
+        policy: &Policy,
+        index: u32,
+        signal: &Signal,
+        now: Timestamp,
+    ) -> Decision {
+        let urgency = Urgency::of(signal);
+        let was_resolved = self.count_signal(index, urgency, now);
+        let storm = self.incidents.get(index).map(|incident| incident.storm);
+        if let Some((at, storm)) = storm.and_then(|at| Some((at, self.storms.get_mut(at)?))) {
+            storm.course.occurrences += 1;
+            storm.course.last_seen = storm.course.last_seen.max(now);
+            storm.course.urgency.raise(urgency);
+            storm.unresolved += u64::from(was_resolved);
+            storm.course.resolved_at = None;
+            storm.sample.repeat(&signal.identity, now);
+            self.storm_changed(at, now);
+        } else {
+            self.schedule_own_flush(index, now, policy.flush);
+        }
+        self.decision(policy, DecisionKind::Duplicate, index, &signal.identity.namespace)
+    }
+
+    /// Adds one firing signal to an incident; says whether it had been resolved.
+    pub(crate) fn count_signal(&mut self, index: u32, urgency: Urgency, now: Timestamp) -> bool {
+        let Some(incident) = self.incidents.get_mut(index) else { return false };
+        let was_resolved = incident.pulse.resolved_at != Moment::NONE;
+        incident.pulse.count += 1;
+        incident.pulse.last_seen = now;
+        incident.pulse.resolved_at = Moment::NONE;
+        incident.pulse.urgency.raise(urgency);
+        self.touch(index);
+        was_resolved
+    }
+
+    /// Notes that the pulse of an incident is to be written.
+    pub(crate) fn touch(&mut self, index: u32) {
+        if let Some(incident) = self.incidents.get_mut(index) {
+            incident.pulse.sequence = self.sequence;
+            if incident.flags.set(Flags::CHANGED) {
+                self.changed.push(index);
+            }
+        }
+    }
+
+    /// Notes that everything about an incident is to be written.
+    pub(crate) fn touch_whole(&mut self, index: u32) {
+        self.touch(index);
+        if let Some(incident) = self.incidents.get_mut(index) {
+            incident.flags.set(Flags::WHOLE);
+        }
+    }
+
+    /// Lets watchers see the changed request of a single incident, at most once per flush interval (I8).
+    pub(crate) fn schedule_own_flush(&mut self, index: u32, now: Timestamp, flush: Millis) {
+        let Some(incident) = self.incidents.get_mut(index) else { return };
+        if !incident.is_held() && !incident.is_member() && incident.flags.set(Flags::FLUSHING) {
+            let waiting = Waiting::Incident(index, incident.generation);
+            self.flushes.push(std::cmp::Reverse((now + flush, waiting)));
+        }
+    }
+
+    /// Notes that a storm is to be written, and that watchers should see it at its next flush.
+    pub(crate) fn storm_changed(&mut self, index: u32, now: Timestamp) {
+        let Some(storm) = self.storms.get_mut(index) else { return };
+        storm.course.sequence = self.sequence;
+        if !storm.changed {
+            storm.changed = true;
+            self.changed_storms.push(index);
+        }
+        if !storm.flushing && storm.course.hold_until.is_none() {
+            storm.flushing = true;
+            self.flushes.push(std::cmp::Reverse((now + storm.facts.flush, Waiting::Storm(index))));
+        }
+    }
+}
+
+/// Whether an incident that counts on a request in this phase is still open: the request's own state refines the timer.
+pub(crate) fn is_open(
+    policy: &Policy,
+    phase: Phase,
+    released_at: Option<Timestamp>,
+    last_seen: Timestamp,
+    now: Timestamp,
+) -> bool {
+    match (released_at, phase) {
+        (Some(released_at), _) => now - released_at < policy.cooldown,
+        (None, Phase::Waiting) => now - last_seen < policy.ttl,
+        (None, _) => true,
+    }
+}

@@ -1,0 +1,331 @@
+//! The tables on disk, and what it means to commit to them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use seawall_engine::{ClosedRequest, request_key};
+use seawall_engine::{Engine, Table};
+use seawall_model::{RemediationRequestStatus, RequestDoc, RequestRef};
+use serde::{Deserialize, Serialize};
+
+use super::lock::DirectoryLock;
+use super::mark::HighWaterMark;
+use crate::StoreError;
+
+/// Raised when older versions could not read what this one writes.
+const FORMAT: u32 = 1;
+/// Memory for blocks of tables that were read: lists and recovery, not the path of an alert.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// Memory for what was written and is not in tables yet, per table: small, for it counts against the memory of every
+/// incident, and large enough that flushing is rare.
+const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// fjall's own lock may outlive a killed process for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The head record: what the last commit knows about itself.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Head {
+    format: u32,
+    epoch: u64,
+    sequence: u64,
+}
+
+const HEAD: &[u8] = b"head";
+
+/// Handles to everything on disk; cheap to clone, readable from any thread.
+#[derive(Clone)]
+pub(super) struct Tables {
+    pub(super) incidents: Keyspace,
+    pub(super) touches: Keyspace,
+    pub(super) storms: Keyspace,
+    pub(super) requests: Keyspace,
+    pub(super) closed: Keyspace,
+    pub(super) status: Keyspace,
+    meta: Keyspace,
+}
+
+impl Tables {
+    fn open(db: &Database) -> fjall::Result<Self> {
+        let table = |name: &str| {
+            db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))
+        };
+        Ok(Self {
+            incidents: table("incidents")?,
+            touches: table("touches")?,
+            storms: table("storms")?,
+            requests: table("requests")?,
+            closed: table("closed")?,
+            status: table("status")?,
+            meta: table("meta")?,
+        })
+    }
+
+    fn of(&self, table: Table) -> &Keyspace {
+        match table {
+            Table::Incident => &self.incidents,
+            Table::Touch => &self.touches,
+            Table::Storm => &self.storms,
+            Table::Request => &self.requests,
+            Table::Closed => &self.closed,
+        }
+    }
+
+    pub(super) fn doc(&self, reference: &RequestRef) -> Result<Option<RequestDoc>, StoreError> {
+        read(&self.requests, &request_key(reference))
+    }
+
+    pub(super) fn closed(&self, reference: &RequestRef) -> Result<Option<ClosedRequest>, StoreError> {
+        read(&self.closed, &request_key(reference))
+    }
+
+    pub(super) fn status(
+        &self,
+        reference: &RequestRef,
+    ) -> Result<Option<RemediationRequestStatus>, StoreError> {
+        let Some(value) = self.status.get(request_key(reference)).map_err(unreadable)? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&value).map(Some).map_err(unreadable)
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(table: &Keyspace, key: &[u8]) -> Result<Option<T>, StoreError> {
+    let Some(value) = table.get(key).map_err(unreadable)? else { return Ok(None) };
+    postcard::from_bytes(&value).map(Some).map_err(unreadable)
+}
+
+/// A record that cannot be read back: said to whoever asked for it.
+pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable {
+        reason: format!("cannot read from the data directory: {error}"),
+        retry_after: super::RETRY_AFTER,
+    }
+}
+
+/// Changes that one commit writes beside those of the engine.
+#[derive(Default)]
+pub(super) struct Extra {
+    pub(super) status: Vec<(RequestRef, Option<RemediationRequestStatus>)>,
+    pub(super) closed: Vec<(RequestRef, Option<ClosedRequest>)>,
+    pub(super) docs_gone: Vec<RequestRef>,
+}
+
+/// An open data directory.
+pub(super) struct Disk {
+    db: Database,
+    pub(super) tables: Tables,
+    mark: HighWaterMark,
+    pub(super) epoch: u64,
+    sequence: u64,
+}
+
+impl Disk {
+    /// Opens the directory and rebuilds the state. The caller holds the directory's lock.
+    pub(super) fn recover(directory: &Path) -> Result<(Self, Engine), StoreError> {
+        let mark = HighWaterMark::open(directory)
+            .map_err(|error| unavailable("cannot open the high-water mark in", directory, &error))?;
+        let reached = mark.read().map_err(|error| damaged(directory, &error.to_string()))?;
+        let db = open_database(&directory.join("db"))?;
+        let tables = Tables::open(&db).map_err(|error| classify(directory, &error))?;
+        let head: Option<Head> = match tables.meta.get(HEAD).map_err(|error| classify(directory, &error))? {
+            None => None,
+            Some(value) => {
+                Some(postcard::from_bytes(&value).map_err(|error| damaged(directory, &error.to_string()))?)
+            }
+        };
+        check_head(directory, head, reached)?;
+        let epoch = head.map_or(1, |head| head.epoch + 1);
+        let engine = restore(&tables, epoch).map_err(|reason| damaged(directory, &reason))?;
+        let mut disk = Self { db, tables, mark, epoch, sequence: epoch << EPOCH_SHIFT };
+        // The new epoch is durable before anything is decided in it.
+        disk.write(None, &Extra::default()).map_err(|error| classify(directory, &error))?;
+        Ok((disk, engine))
+    }
+
+    /// The number of the commit that is being prepared.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.sequence + 1
+    }
+
+    /// Lets a change that is not written have a number of its own.
+    pub(super) fn skip(&mut self) {
+        self.sequence += 1;
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Writes everything that changed, synced. Says whether there was anything to write. After an error the state in
+    /// memory is ahead of the disk and must be thrown away.
+    pub(super) fn commit(&mut self, engine: &mut Engine, extra: &Extra) -> fjall::Result<bool> {
+        self.write(Some(engine), extra)
+    }
+
+    fn write(&mut self, engine: Option<&mut Engine>, extra: &Extra) -> fjall::Result<bool> {
+        let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
+        let is_start = engine.is_none();
+        if let Some(engine) = engine {
+            engine.drain(&mut |table, key, value| match value {
+                Some(value) => batch.insert(self.tables.of(table), key, value),
+                None => batch.remove(self.tables.of(table), key),
+            });
+        }
+        for (reference, closed) in &extra.closed {
+            match closed.as_ref().map(postcard::to_stdvec) {
+                Some(Ok(value)) => batch.insert(&self.tables.closed, request_key(reference), value),
+                _ => batch.remove(&self.tables.closed, request_key(reference)),
+            }
+        }
+        for (reference, status) in &extra.status {
+            match status.as_ref().map(serde_json::to_vec) {
+                Some(Ok(value)) => batch.insert(&self.tables.status, request_key(reference), value),
+                _ => batch.remove(&self.tables.status, request_key(reference)),
+            }
+        }
+        for reference in &extra.docs_gone {
+            batch.remove(&self.tables.requests, request_key(reference));
+        }
+        if batch.is_empty() && !is_start {
+            return Ok(false);
+        }
+        let head = Head { format: FORMAT, epoch: self.epoch, sequence: self.next_sequence() };
+        // A record of three numbers always encodes.
+        batch.insert(&self.tables.meta, HEAD, postcard::to_stdvec(&head).unwrap_or_default());
+        batch.commit()?;
+        self.sequence += 1;
+        self.mark.write(self.sequence)?;
+        Ok(true)
+    }
+
+    /// Leaves the directory in its best state. Everything acknowledged is durable without it.
+    pub(super) fn close(self) {
+        if let Err(error) = self.mark.sync() {
+            tracing::warn!(%error, "cannot sync the high-water mark");
+        }
+    }
+}
+
+/// Sequences are `epoch << 40 | commit`, so that they grow over restarts without what was only in memory having to be
+/// written: 10^12 commits an epoch, 8 million starts.
+pub(super) const EPOCH_SHIFT: u32 = 40;
+
+fn check_head(directory: &Path, head: Option<Head>, reached: Option<u64>) -> Result<(), StoreError> {
+    if let Some(head) = head
+        && head.format != FORMAT
+    {
+        return Err(StoreError::Refused {
+            reason: format!(
+                "the data directory {} has format {}, this version reads format {FORMAT}: use the version that wrote it",
+                directory.display(),
+                head.format
+            ),
+        });
+    }
+    let found = head.map_or(0, |head| head.sequence);
+    match reached {
+        Some(reached) if found < reached => Err(damaged(
+            directory,
+            &format!(
+                "its log ends at commit {} of start {}, but commit {} of start {} was acknowledged",
+                found & ((1 << EPOCH_SHIFT) - 1),
+                found >> EPOCH_SHIFT,
+                reached & ((1 << EPOCH_SHIFT) - 1),
+                reached >> EPOCH_SHIFT,
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn restore(tables: &Tables, epoch: u64) -> Result<Engine, String> {
+    let mut restoring = Engine::restoring(epoch);
+    let state = [
+        (Table::Incident, &tables.incidents),
+        (Table::Touch, &tables.touches),
+        (Table::Storm, &tables.storms),
+    ];
+    for (table, keyspace) in state {
+        for entry in keyspace.iter() {
+            let (key, value) = entry.into_inner().map_err(|error| error.to_string())?;
+            restoring.read(table, &key, &value).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(restoring.finish())
+}
+
+/// Opens fjall's part of the directory, waiting for the lock of a process that was just killed.
+fn open_database(path: &Path) -> Result<Database, StoreError> {
+    let waiting = seawall_model::Stopwatch::start();
+    loop {
+        let open = || Database::builder(path).cache_size(CACHE_BYTES).worker_threads(1).open();
+        // The library asserts on some kinds of damage. Here that is an answer, not the end of the process.
+        let opened = catch_unwind(AssertUnwindSafe(open))
+            .map_err(|_| damaged(path, "it cannot be read; the log above says where"))?;
+        match opened {
+            Err(fjall::Error::Locked) if waiting.elapsed() < LOCK_PATIENCE => {
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+            opened => return opened.map_err(|error| classify(path, &error)),
+        }
+    }
+}
+
+/// Whether the disk is in trouble or what is on it.
+pub(super) fn classify(path: &Path, error: &fjall::Error) -> StoreError {
+    match error {
+        fjall::Error::Io(error) if !is_damage(error) => unavailable("cannot use", path, error),
+        fjall::Error::Storage(fjall::LsmError::Io(error)) if !is_damage(error) => {
+            unavailable("cannot use", path, error)
+        }
+        fjall::Error::Poisoned | fjall::Error::Locked => StoreError::Unavailable {
+            reason: format!("cannot write to {}: {error}", path.display()),
+            retry_after: super::RETRY_AFTER,
+        },
+        error => damaged(path, &error.to_string()),
+    }
+}
+
+fn is_damage(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    matches!(error.kind(), InvalidData | UnexpectedEof | NotFound)
+}
+
+fn damaged(path: &Path, what: &str) -> StoreError {
+    StoreError::Refused {
+        reason: format!(
+            "the data in {} is damaged: {what}. Seawall does not start with less than it has acknowledged. Restore the \
+             directory from a backup; or, to begin without the open incidents in it, move it away and start again",
+            path.display()
+        ),
+    }
+}
+
+pub(super) fn unavailable(action: &str, path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable {
+        reason: format!("{action} {}: {error}", path.display()),
+        retry_after: super::RETRY_AFTER,
+    }
+}
+
+/// Makes the directory and locks it.
+pub(super) fn prepare(directory: &Path) -> Result<DirectoryLock, StoreError> {
+    std::fs::create_dir_all(directory)
+        .map_err(|error| unavailable("cannot make the data directory", directory, &error))?;
+    DirectoryLock::take(directory)
+}
+
+/// Whether the disk takes writes again, asked with a file of its own so that the data is not touched in vain.
+pub(super) fn probe(directory: &Path) -> std::io::Result<()> {
+    const PROBE_BYTES: usize = 1024 * 1024;
+    let path: PathBuf = directory.join("probe");
+    let written = (|| {
+        let mut file = std::fs::File::create(&path)?;
+        std::io::Write::write_all(&mut file, &vec![1; PROBE_BYTES])?;
+        file.sync_all()
+    })();
+    let removed = std::fs::remove_file(&path);
+    written.and(removed)
+}

@@ -1,0 +1,250 @@
+//! Looking at the state. What is on disk is read beside the writer; only what changes is asked of it.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use seawall_engine::{Engine, ExplainedDecision, Explanation};
+use seawall_model::{Fingerprint, Phase, Policy, RequestDoc, RequestId, RequestRef, RequestState, Timestamp};
+
+use super::EmbeddedStore;
+use super::disk::{EPOCH_SHIFT, Tables, unreadable};
+use super::job::Job;
+use crate::{Page, RequestFilter, RequestPage, RequestRecord, StoreError, StormDetail, StormPage};
+
+/// Requests whose states are asked of the writer at once.
+const CHUNK: usize = 500;
+
+/// Answers a question from the state as it is after a commit.
+pub(super) fn answer(job: Job, engine: &Engine, policy: &Policy, revision: u64, now: Timestamp) {
+    // Whoever asked may be gone.
+    match job {
+        Job::States { references, reply } => {
+            let states = references.iter().map(|reference| engine.request_state(reference)).collect();
+            let _ = reply.send(Ok((states, revision)));
+        }
+        Job::Explain { fingerprint, reply } => {
+            let _ = reply.send(Ok(engine.explain(policy, &fingerprint, now)));
+        }
+        Job::Storms { page, reply } => {
+            let _ = reply.send(Ok(storms(engine, &page, revision)));
+        }
+        Job::Storm { id, members, reply } => {
+            let _ = reply.send(storm(engine, &id, &members));
+        }
+        Job::Decide { .. } | Job::PatchStatus { .. } | Job::Close { .. } => {}
+    }
+}
+
+fn storms(engine: &Engine, page: &Page, revision: u64) -> StormPage {
+    let skip = offset(page);
+    let mut all = engine.storm_views().into_iter().skip(skip);
+    let items: Vec<_> = all.by_ref().take(page.limit).collect();
+    let next = all.next().map(|_| (skip + items.len()).to_string());
+    StormPage { items, revision, next }
+}
+
+fn storm(engine: &Engine, id: &str, page: &Page) -> Result<StormDetail, StoreError> {
+    let skip = offset(page);
+    let view = engine.storm_view(id, skip, page.limit);
+    let (storm, members, more) = view.ok_or_else(|| StoreError::NotFound { what: format!("storm {id}") })?;
+    let next = more.then(|| (skip + members.len()).to_string());
+    Ok(StormDetail { storm, members, next })
+}
+
+fn offset(page: &Page) -> usize {
+    page.after.as_deref().and_then(|after| after.parse().ok()).unwrap_or(0)
+}
+
+impl EmbeddedStore {
+    pub(super) async fn get(&self, reference: RequestRef) -> Result<RequestRecord, StoreError> {
+        let what = format!("request {reference}");
+        let found = self.load(vec![reference], None).await?.0;
+        found.into_iter().next().ok_or(StoreError::NotFound { what })
+    }
+
+    pub(super) async fn list(&self, filter: RequestFilter, page: Page) -> Result<RequestPage, StoreError> {
+        let since = filter.since.filter(|since| *since != 0);
+        let filter = Arc::new(RequestFilter { since, ..filter });
+        let mut after = page.after;
+        let mut items = Vec::new();
+        let mut revision = None;
+        loop {
+            let keys = self.keys(Arc::clone(&filter), after.clone()).await?;
+            let last = keys.last().map(ToString::to_string);
+            let full = keys.len() == CHUNK;
+            let (found, seen) = self.load(keys, Some(Arc::clone(&filter))).await?;
+            let revision = *revision.get_or_insert(seen);
+            for record in found {
+                if items.len() == page.limit {
+                    let next = items.last().map(|record: &RequestRecord| record.doc.reference.to_string());
+                    return Ok(RequestPage { items, revision, next });
+                }
+                items.push(record);
+            }
+            if !full {
+                return Ok(RequestPage { items, revision, next: None });
+            }
+            after = last;
+        }
+    }
+
+    /// The next requests by name that may match.
+    async fn keys(
+        &self,
+        filter: Arc<RequestFilter>,
+        after: Option<String>,
+    ) -> Result<Vec<RequestRef>, StoreError> {
+        let tables = self.tables()?;
+        blocking(move || {
+            let namespace = filter.namespace.as_ref().map(|namespace| format!("{namespace}/"));
+            let start = match (&after, &namespace) {
+                (Some(after), _) => Bound::Excluded(after.as_bytes()),
+                (None, Some(namespace)) => Bound::Included(namespace.as_bytes()),
+                (None, None) => Bound::Unbounded,
+            };
+            let mut keys = Vec::new();
+            for entry in tables.requests.range::<&[u8], _>((start, Bound::Unbounded)) {
+                let key = entry.key().map_err(unreadable)?;
+                let text = std::str::from_utf8(&key).map_err(unreadable)?;
+                if namespace.as_ref().is_some_and(|namespace| !text.starts_with(namespace.as_str())) {
+                    break;
+                }
+                let reference = parse_key(text)?;
+                if filter.fingerprint.is_none_or(|it| it.prefix() == reference.id.prefix) {
+                    keys.push(reference);
+                }
+                if keys.len() == CHUNK {
+                    break;
+                }
+            }
+            Ok(keys)
+        })
+        .await
+    }
+
+    /// Puts the requests together: live state from the writer, the rest from disk. Held ones do not exist.
+    async fn load(
+        &self,
+        references: Vec<RequestRef>,
+        filter: Option<Arc<RequestFilter>>,
+    ) -> Result<(Vec<RequestRecord>, u64), StoreError> {
+        let tables = self.tables()?;
+        let asked = references.clone();
+        // The writer first: what is not in memory then has been on disk since before.
+        let (states, revision) = self.ask(|reply| Job::States { references: asked, reply }).await?;
+        let records = blocking(move || {
+            let mut records = Vec::new();
+            for (reference, live) in references.into_iter().zip(states) {
+                if let Some(record) = assemble(&tables, &reference, live, filter.as_deref())? {
+                    records.push(record);
+                }
+            }
+            Ok(records)
+        });
+        Ok((records.await?, revision))
+    }
+
+    /// An explanation from memory or, when the incident has left it, from its last request.
+    pub(super) async fn explain_any(&self, fingerprint: Fingerprint) -> Result<Explanation, StoreError> {
+        let live = self.ask(|reply| Job::Explain { fingerprint, reply }).await?;
+        if let Some(explanation) = live {
+            return Ok(explanation);
+        }
+        let filter = RequestFilter { fingerprint: Some(fingerprint), ..RequestFilter::default() };
+        let page = self.list(filter, Page { limit: 100, after: None }).await?;
+        let last = page.items.into_iter().max_by_key(|record| record.doc.reference.id.generation);
+        last.map(|record| from_request(fingerprint, record))
+            .ok_or(StoreError::NotFound { what: format!("fingerprint {fingerprint}") })
+    }
+}
+
+fn assemble(
+    tables: &Tables,
+    reference: &RequestRef,
+    live: Option<RequestState>,
+    filter: Option<&RequestFilter>,
+) -> Result<Option<RequestRecord>, StoreError> {
+    let state = match live {
+        Some(state) => state,
+        None => match tables.closed(reference)? {
+            Some(closed) => closed.state,
+            None => return Ok(None),
+        },
+    };
+    if let Some(filter) = filter
+        && (filter.since.is_some_and(|since| is_older(&state, since))
+            || filter.storm.is_some_and(|storm| storm != state.storm.is_some()))
+    {
+        return Ok(None);
+    }
+    let status = tables.status(reference)?;
+    let phase = status.as_ref().and_then(|status| status.overall_phase.as_deref()).unwrap_or_default();
+    if filter.and_then(|filter| filter.phase.as_deref()).is_some_and(|wanted| fold(wanted) != fold(phase)) {
+        return Ok(None);
+    }
+    // Deleted between the two looks: it is gone.
+    let Some(doc): Option<RequestDoc> = tables.doc(reference)? else { return Ok(None) };
+    if filter.and_then(|filter| filter.fingerprint).is_some_and(|wanted| wanted != doc.fingerprint) {
+        return Ok(None);
+    }
+    Ok(Some(RequestRecord { doc, state, status }))
+}
+
+/// Whether whoever has seen everything up to `since` has seen this. Numbers of an earlier start say nothing about
+/// updates that were published but only in memory, so then everything counts as new.
+fn is_older(state: &RequestState, since: u64) -> bool {
+    since >> EPOCH_SHIFT >= state.epoch && state.sequence <= since
+}
+
+fn fold(phase: &str) -> String {
+    phase.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+fn parse_key(text: &str) -> Result<RequestRef, StoreError> {
+    let (namespace, name) =
+        text.split_once('/').ok_or_else(|| unreadable(format!("`{text}` names no request")))?;
+    let id: RequestId = name.parse().map_err(unreadable)?;
+    Ok(RequestRef { namespace: namespace.into(), id })
+}
+
+fn from_request(fingerprint: Fingerprint, record: RequestRecord) -> Explanation {
+    let RequestRecord { doc, state, status } = record;
+    let phase = status.and_then(|status| status.overall_phase).unwrap_or_default();
+    let ended = match Phase::parse(&phase) {
+        Phase::Finished => format!("its request was finished ({phase}) and the cooldown is over"),
+        _ => "it was silent for longer than the silence timer".to_owned(),
+    };
+    let decision = |at, decision, reason| ExplainedDecision { at, decision, rule: None, reason };
+    let mut decisions =
+        vec![decision(state.first_seen, "created", "a new problem got this request".to_owned())];
+    if state.occurrences > 1 {
+        let reason = format!("{} firing signals counted on this request", state.occurrences);
+        decisions.push(decision(state.last_seen, "duplicate", reason));
+    }
+    if let Some(by) = state.superseded_by {
+        decisions.push(decision(
+            state.last_seen,
+            "superseded",
+            format!("the storm's request {by} took over"),
+        ));
+    }
+    if let Some(at) = state.resolved_at {
+        decisions.push(decision(at, "resolved", "reported as resolved".to_owned()));
+    }
+    decisions.push(decision(state.last_seen, "ended", ended + "; the next signal opens a new incident"));
+    Explanation {
+        fingerprint,
+        identity: doc.identity,
+        open: false,
+        request: Some(doc.reference),
+        storm: None,
+        decisions,
+    }
+}
+
+/// Runs disk reads where they may block.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(read).await.map_err(unreadable)?
+}
