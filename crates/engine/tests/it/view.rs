@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use seawall_model::{
-    Affected, Decision, DecisionKind, Fingerprint, Millis, RequestDoc, RequestId, RequestRef, RequestState, Signal,
-    Timestamp,
+    Affected, Decision, DecisionKind, Fingerprint, Millis, RequestDoc, RequestId, RequestRef, RequestState,
+    Signal, Timestamp,
 };
 
 use crate::naive::{Naive, Urgency};
@@ -60,10 +60,10 @@ impl From<&Decision> for Verdict {
             kind: decision.kind,
             request: decision.request.clone(),
             seen: is_known.then_some((decision.count, decision.first_seen, decision.last_seen)),
-            storm: decision.storm.as_ref().map(|storm| VerdictStorm {
-                rule: storm.rule.to_string(),
-                alert_count: storm.alert_count,
-            }),
+            storm: decision
+                .storm
+                .as_ref()
+                .map(|storm| VerdictStorm { rule: storm.rule.to_string(), alert_count: storm.alert_count }),
             opened_storm: decision.opened_storm,
         }
     }

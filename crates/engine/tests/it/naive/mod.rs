@@ -9,12 +9,11 @@ mod upkeep;
 use std::collections::{BTreeSet, HashMap};
 
 use seawall_model::{
-    DecisionKind, Fingerprint, Phase, Policy, Priority, RemediationPath, RequestId, RequestRef, Severity, Signal,
-    StormRule, Timestamp,
+    DecisionKind, Fingerprint, Millis, Phase, Policy, Priority, RemediationPath, RequestId, RequestRef,
+    Severity, Signal, StormRule, Timestamp,
 };
 
 use crate::view::{Resource, Verdict};
-
 
 /// Severity with what follows from it; the three always move together.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +39,6 @@ impl Urgency {
 /// A fingerprint that is remembered: open, or counted in a window, or a member of a remembered storm.
 #[derive(Clone, Debug)]
 pub struct Incident {
-    fingerprint: Fingerprint,
     generation: u32,
     /// The request it has, or had, or would have had of its own.
     own: RequestRef,
@@ -109,6 +107,7 @@ struct Group {
 #[derive(Clone, Debug)]
 struct Entry {
     group: Group,
+    window: Millis,
     at: Timestamp,
     fingerprint: Fingerprint,
     generation: u32,
@@ -155,7 +154,7 @@ impl Naive {
     fn is_open(&mut self, policy: &Policy, fingerprint: Fingerprint, t: Timestamp) -> bool {
         let Some(incident) = self.incidents.get(&fingerprint) else { return false };
         let (storm, last_seen) = (incident.storm, incident.last_seen);
-        if storm.is_some_and(|storm| self.storm_is_open(storm, t)) {
+        if storm.is_some_and(|storm| self.current_storm(storm, t).is_some()) {
             return true;
         }
         let request = &self.requests[&self.counting_request(fingerprint)];
@@ -176,12 +175,18 @@ impl Naive {
     }
 
     fn open_storm_of(&mut self, group: &Group, t: Timestamp) -> Option<usize> {
-        (0..self.storms.len()).find(|&storm| self.storms[storm].group == *group && self.storm_is_open(storm, t))
+        (0..self.storms.len())
+            .find(|&storm| self.storms[storm].group == *group && self.storm_is_open(storm, t))
     }
 
-    /// The storm that now continues this one, or itself.
-    fn last_successor(&self, storm: usize) -> usize {
-        self.storms[storm].successor.map_or(storm, |successor| self.last_successor(successor))
+    /// The open storm to which the members of this one belong: itself, or after a roll-over the one its group has now.
+    fn current_storm(&mut self, storm: usize, t: Timestamp) -> Option<usize> {
+        if self.storm_is_open(storm, t) {
+            return Some(storm);
+        }
+        self.storms[storm].successor?;
+        let group = self.storms[storm].group.clone();
+        self.open_storm_of(&group, t)
     }
 
     fn is_due_for_roll_over(&self, storm: usize, t: Timestamp) -> bool {
@@ -205,21 +210,18 @@ impl Naive {
             self.count_one_more(signal, t);
             return self.verdict(DecisionKind::Duplicate, signal.fingerprint, false);
         };
-        let last = self.last_successor(storm);
-        if !self.storm_is_open(last, t) {
-            // A storm that is over for good: its request still takes the repeats of those who are open.
+        let Some(current) = self.current_storm(storm, t) else {
+            // The storm is over for good; its request still takes the repeats of those who are open.
             self.count_one_more(signal, t);
-            self.verdict(DecisionKind::Duplicate, signal.fingerprint, false)
-        } else if self.is_due_for_roll_over(last, t) {
-            self.roll_over(policy, last, signal, t)
-        } else if last == storm {
-            self.count_one_more(signal, t);
-            self.verdict(DecisionKind::Duplicate, signal.fingerprint, false)
-        } else {
-            self.make_member(last, signal.fingerprint);
-            self.count_one_more(signal, t);
-            self.verdict(DecisionKind::Aggregated, signal.fingerprint, false)
+            return self.verdict(DecisionKind::Duplicate, signal.fingerprint, false);
+        };
+        if self.is_due_for_roll_over(current, t) {
+            return self.roll_over(policy, current, signal, t);
         }
+        let kind = if current == storm { DecisionKind::Duplicate } else { DecisionKind::Aggregated };
+        self.make_member(current, signal.fingerprint);
+        self.count_one_more(signal, t);
+        self.verdict(kind, signal.fingerprint, false)
     }
 
     /// Counts the signal on the request its incident counts on.
@@ -244,8 +246,12 @@ impl Naive {
         let fingerprint = signal.fingerprint;
         let previous = self.incidents.get(&fingerprint).map(|incident| incident.generation);
         let own = name_of(policy, signal, t, previous);
+        if let Some(old) = self.incidents.get(&fingerprint)
+            && let Some(request) = self.requests.get_mut(&old.own)
+        {
+            request.held_until = None; // Fired again before its hold was over: it must not get lost.
+        }
         let incident = Incident {
-            fingerprint,
             generation: own.id.generation,
             own,
             storm: None,
@@ -272,7 +278,13 @@ impl Naive {
                 entry.group != *group || (entry.at > t - rule.window && entry.fingerprint != fingerprint)
             });
             let generation = self.incidents[&fingerprint].generation;
-            self.entries.push(Entry { group: group.clone(), at: t, fingerprint, generation });
+            self.entries.push(Entry {
+                group: group.clone(),
+                window: rule.window,
+                at: t,
+                fingerprint,
+                generation,
+            });
             if self.entries.iter().filter(|entry| entry.group == *group).count() >= rule.threshold as usize {
                 return self.trip(policy, rule, group, signal, t);
             }
@@ -284,7 +296,12 @@ impl Naive {
     }
 
     /// Until when the request of a new incident is kept back, because a storm may still make it unnecessary.
-    fn hold(&self, groups: &[(StormRule, Group)], fingerprint: Fingerprint, t: Timestamp) -> Option<Timestamp> {
+    fn hold(
+        &self,
+        groups: &[(StormRule, Group)],
+        fingerprint: Fingerprint,
+        t: Timestamp,
+    ) -> Option<Timestamp> {
         let in_burst = |(rule, group): &&(StormRule, Group)| {
             rule.threshold > 1
                 && self.entries.iter().any(|entry| {

@@ -54,6 +54,9 @@ impl Naive {
         if incident.generation != entry.generation {
             return false; // It ended, and is open again with other labels, counted in other groups.
         }
+        if self.requests[&incident.own].held_until.is_some() {
+            return true; // Nobody has seen its request, so nothing can stay what it was.
+        }
         match self.own_phase(entry.fingerprint) {
             Phase::Finished => false,
             Phase::Waiting => t < incident.last_seen + policy.ttl,
@@ -128,7 +131,13 @@ impl Naive {
     }
 
     /// The storm is older than its rule allows: the signal opens a successor with a request of its own.
-    pub(super) fn roll_over(&mut self, policy: &Policy, old: usize, signal: &Signal, t: Timestamp) -> Verdict {
+    pub(super) fn roll_over(
+        &mut self,
+        policy: &Policy,
+        old: usize,
+        signal: &Signal,
+        t: Timestamp,
+    ) -> Verdict {
         let fingerprint = signal.fingerprint;
         let incident = self.incidents.get_mut(&fingerprint).unwrap();
         if incident.storm.is_some() {

@@ -2,7 +2,7 @@
 
 use seawall_model::{DecisionKind, Fingerprint, Phase, Policy, RequestRef, Timestamp};
 
-use super::Naive;
+use super::{Incident, Naive};
 use crate::view::{Verdict, VerdictStorm};
 
 impl Naive {
@@ -14,7 +14,7 @@ impl Naive {
         if incident.resolved_at.is_none() {
             incident.resolved_at = Some(t);
             let storm = incident.storm;
-            let of_storm = |other: &&super::Incident| other.storm == storm && other.resolved_at.is_none();
+            let of_storm = |other: &&Incident| other.storm == storm && other.resolved_at.is_none();
             if storm.is_none() || !self.incidents.values().any(|other| of_storm(&other)) {
                 let reference = self.counting_request(fingerprint);
                 self.requests.get_mut(&reference).unwrap().resolved_at = Some(t);
@@ -23,12 +23,22 @@ impl Naive {
         self.verdict(DecisionKind::Resolved, fingerprint, false)
     }
 
-    /// What a worker reports about a request. Returns whether anybody remembers the request.
+    /// What a worker reports about a request. Returns whether the report makes a difference to later decisions.
     pub fn set_phase(&mut self, reference: &RequestRef, phase: Phase, now: Timestamp) -> bool {
-        let storm = self.requests[reference].storm.filter(|storm| !self.storms[*storm].forgotten);
-        let is_own = |incident: &super::Incident| incident.own == *reference && incident.storm.is_none();
-        if storm.is_none() && !self.incidents.values().any(is_own) {
-            return false;
+        let request = &self.requests[reference];
+        let (fingerprint, last_seen) = (request.fingerprint, request.last_seen);
+        let storm = request.storm.filter(|storm| !self.storms[*storm].forgotten);
+        let is_superseded = request.superseded_by.is_some();
+        if storm.is_none() {
+            if request.storm.is_some() || is_superseded {
+                return false;
+            }
+            if !self.incidents.contains_key(&fingerprint) {
+                self.recall(reference);
+            }
+            if self.incidents[&fingerprint].own != *reference {
+                return false; // The problem is open again, with another request.
+            }
         }
         let request = self.requests.get_mut(reference).unwrap();
         if request.phase == Phase::Finished {
@@ -36,25 +46,42 @@ impl Naive {
         }
         request.phase = phase;
         if phase == Phase::Finished {
-            request.released_at = Some(now);
+            let at = now.max(last_seen);
+            request.released_at = Some(at);
             if let Some(storm) = storm {
-                self.storms[storm].ended_at.get_or_insert(now);
+                self.storms[storm].ended_at.get_or_insert(at);
             }
         }
         true
     }
 
-    pub fn tick(&mut self, policy: &Policy, now: Timestamp) {
+    /// The incident of a request is needed again, although it had ended and was forgotten.
+    fn recall(&mut self, reference: &RequestRef) {
+        let request = &self.requests[reference];
+        let incident = Incident {
+            generation: reference.id.generation,
+            own: reference.clone(),
+            storm: None,
+            resource: request.resource.clone(),
+            first_seen: request.first_seen,
+            last_seen: request.last_seen,
+            count: request.occurrences,
+            resolved_at: request.resolved_at,
+            urgency: request.urgency,
+        };
+        self.incidents.insert(request.fingerprint, incident);
+    }
+
+    /// Time passes. What is no longer needed may be forgotten now or later, so the naive model is told what the engine
+    /// still `remembers`; forgetting what is needed is a defect.
+    pub fn tick(&mut self, policy: &Policy, now: Timestamp, remembers: &dyn Fn(&Fingerprint) -> bool) {
         for request in self.requests.values_mut() {
             request.held_until = request.held_until.filter(|until| *until > now);
         }
         for storm in 0..self.storms.len() {
             self.storm_is_open(storm, now);
         }
-        self.entries.retain(|entry| {
-            let rule = policy.rules.iter().find(|rule| *rule.name == *entry.group.rule).unwrap();
-            entry.at > now - rule.window
-        });
+        self.entries.retain(|entry| entry.at > now - entry.window);
         let fingerprints: Vec<Fingerprint> = self.incidents.keys().copied().collect();
         let open: Vec<Fingerprint> =
             fingerprints.into_iter().filter(|fingerprint| self.is_open(policy, *fingerprint, now)).collect();
@@ -66,7 +93,13 @@ impl Naive {
         self.incidents.retain(|fingerprint, incident| {
             let counts = self.entries.iter().any(|entry| entry.fingerprint == *fingerprint);
             let is_member = incident.storm.is_some_and(|storm| !self.storms[storm].forgotten);
-            open.contains(fingerprint) || counts || is_member
+            let is_needed = open.contains(fingerprint) || counts || is_member;
+            let is_remembered = remembers(fingerprint);
+            assert!(
+                is_remembered || !is_needed,
+                "the engine has forgotten {fingerprint}, which is still needed"
+            );
+            is_remembered
         });
     }
 
@@ -81,14 +114,20 @@ impl Naive {
         held.map(|request| request.occurrences).sum()
     }
 
-    pub(super) fn verdict(&self, kind: DecisionKind, fingerprint: Fingerprint, opened_storm: bool) -> Verdict {
+    pub(super) fn verdict(
+        &self,
+        kind: DecisionKind,
+        fingerprint: Fingerprint,
+        opened_storm: bool,
+    ) -> Verdict {
         let incident = &self.incidents[&fingerprint];
         let reference = self.counting_request(fingerprint);
-        let is_held = self.requests[&reference].held_until.is_some();
         let storm = incident.storm.map(|storm| &self.storms[storm]);
+        // Which request a held signal counts on is open until it is published or a storm has taken it in.
+        let is_undecided = storm.is_none() && self.requests[&reference].held_until.is_some();
         Verdict {
             kind,
-            request: (!is_held).then_some(reference),
+            request: (!is_undecided).then_some(reference),
             seen: Some((incident.count, incident.first_seen, incident.last_seen)),
             storm: storm.map(|storm| VerdictStorm {
                 rule: storm.rule.name.to_string(),

@@ -1,0 +1,161 @@
+//! Random histories: whatever happens, the engine decides as the naive model does, and the invariants hold.
+
+use std::fmt;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use seawall_model::{Field, Millis, Phase, Policy, Severity, StormRule};
+
+use crate::harness::Comparison;
+use crate::history::{Alert, Step};
+
+fn alerts() -> impl Strategy<Value = Alert> {
+    let cluster = prop_oneof![9 => Just(""), 1 => Just("east")];
+    let namespace = prop_oneof![7 => Just("shop"), 2 => Just("pay"), 1 => Just("")];
+    let name = prop_oneof![5 => Just("Crash"), 2 => Just("Slow"), 1 => Just("Disk")];
+    let severity = select(vec![Severity::Info, Severity::Warning, Severity::Critical]);
+    let node = select(vec![None, Some("n1"), Some("n2")]);
+    let team = select(vec![None, Some("red")]);
+    (cluster, namespace, name, 0..6u8, severity, node, team).prop_map(
+        |(cluster, namespace, name, resource, severity, node, team)| Alert {
+            cluster,
+            namespace,
+            name: name.to_owned(),
+            resource: format!("{resource}"),
+            severity,
+            node,
+            team,
+        },
+    )
+}
+
+/// Mostly short, so that things happen inside windows; sometimes long enough for something to end.
+fn pauses() -> impl Strategy<Value = Millis> {
+    prop_oneof![4 => 0..400i64, 4 => 400..4_000i64, 2 => 4_000..40_000i64]
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let phases =
+        select(vec![Phase::Waiting, Phase::Studied, Phase::Acting, Phase::Finished, Phase::Finished]);
+    prop_oneof![
+        30 => alerts().prop_map(Step::Fire),
+        4 => (alerts(), 1..8u8).prop_map(|(alert, more)| Step::Burst(alert, more)),
+        8 => alerts().prop_map(Step::Resolve),
+        4 => Just(Step::Redeliver),
+        8 => (0..32usize, phases).prop_map(|(nth, phase)| Step::Report(nth, phase)),
+        10 => pauses().prop_map(Step::Clock),
+        0 => (1..8_000i64).prop_map(|by| Step::Clock(-by)),
+        12 => pauses().prop_map(Step::Tick),
+        14 => Just(Step::Commit),
+        3 => any::<bool>().prop_map(|lost| Step::Crash { lost }),
+    ]
+}
+
+fn rules() -> impl Strategy<Value = Vec<StormRule>> {
+    let rule = |name: &'static str, group_by: Vec<Field>, thresholds: std::ops::Range<u32>| {
+        let lengths = (1_000..20_000i64, 1_000..20_000i64, 3_000..40_000i64);
+        let holds =
+            (select(vec![0, 500, 2_000]), select(vec![0, 0, 0, 300, 3_000]), select(vec![200, 1_000]));
+        (thresholds, lengths, holds).prop_map(move |(threshold, (window, quiet, max_duration), holds)| {
+            StormRule {
+                name: name.into(),
+                group_by: group_by.clone(),
+                threshold,
+                window,
+                quiet,
+                max_duration,
+                hold: holds.0,
+                hold_first: holds.1,
+                flush: holds.2,
+            }
+        })
+    };
+    let all = (
+        rule("namespace-rate", vec![Field::Namespace, Field::Alertname], 1..7),
+        rule("namespace-flood", vec![Field::Namespace], 2..9),
+        rule("node-cascade", vec![Field::Node], 1..7),
+        rule("team-severity", vec![Field::Label("team".into()), Field::Severity], 2..6),
+        any::<[bool; 5]>(),
+    );
+    all.prop_map(|(rate, flood, node, team, [with_rate, with_flood, with_node, with_team, node_first])| {
+        let mut rules = Vec::new();
+        rules.extend(with_rate.then_some(rate));
+        rules.extend(with_flood.then_some(flood));
+        rules.extend(with_team.then_some(team));
+        if with_node {
+            rules.insert(if node_first { 0 } else { rules.len() }, node);
+        }
+        rules
+    })
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    let lengths = (1_000..15_000i64, select(vec![0, 500, 3_000, 10_000]), 0..30_000i64);
+    (lengths, rules(), select(vec![200, 1_000]), select(vec![2, 250])).prop_map(
+        |((ttl, cooldown, storm_memory), rules, flush, sample)| Policy {
+            ttl,
+            cooldown,
+            rules,
+            flush,
+            sample,
+            storm_memory,
+            ..Policy::default()
+        },
+    )
+}
+
+/// Prints as one line per rule and per step.
+#[derive(Clone)]
+struct History {
+    policy: Policy,
+    steps: Vec<Step>,
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Policy { ttl, cooldown, flush, sample, storm_memory, .. } = self.policy;
+        writeln!(
+            f,
+            "\nttl {ttl}, cooldown {cooldown}, flush {flush}, sample {sample}, storm memory {storm_memory}"
+        )?;
+        for rule in &self.policy.rules {
+            let StormRule { name, threshold, window, quiet, max_duration, hold, hold_first, flush, .. } =
+                rule;
+            write!(f, "rule {name}: {threshold} in {window}, quiet {quiet}, at most {max_duration}, ")?;
+            writeln!(f, "hold {hold}, first {hold_first}, flush {flush}")?;
+        }
+        self.steps.iter().try_for_each(|step| writeln!(f, "  {step:?}"))
+    }
+}
+
+fn histories() -> impl Strategy<Value = History> {
+    (policies(), prop::collection::vec(steps(), 1..120)).prop_map(|(policy, steps)| History { policy, steps })
+}
+
+fn replay(history: &History) {
+    let mut comparison = Comparison::new(history.policy.clone());
+    for step in &history.steps {
+        comparison.step(step);
+    }
+    comparison.commit();
+    comparison.come_to_rest();
+}
+
+/// `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let mut config =
+        ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 3_000;
+    }
+    config
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn every_history_is_decided_as_the_naive_model_decides_it(history in histories()) {
+        replay(&history);
+    }
+}
