@@ -1,0 +1,383 @@
+//! The configuration as it is written. The comments here are the reference text, and every default is written here or
+//! in the type it configures, once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use seawall_model::{Policy, Severity, StormRule};
+use serde::{Deserialize, Serialize};
+
+use super::units::{Period, Size};
+
+/// Everything that `seawall serve` can be told. Every key has a default, so an empty file is a good one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(title = "Seawall configuration")]
+pub struct Config {
+    /// Where Seawall listens, and what it takes. Read at start only.
+    pub server: Server,
+    /// What makes two alerts the same problem. Read at start only, because a change gives every open problem a new
+    /// identity.
+    pub identity: Identity,
+    /// How bad an alert is, and which environment it comes from.
+    pub classify: Classify,
+    /// When an alert counts as a repeat.
+    pub dedup: Dedup,
+    /// When many alerts become one storm with one request.
+    pub storm: Storm,
+    /// Where open incidents, storms and requests are remembered. Read at start only.
+    pub state: State,
+    /// Where requests are written.
+    pub sink: Sink,
+    /// Logs.
+    pub telemetry: Telemetry,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Server {
+    /// Address and port for alerts and requests. An address that other machines can reach needs `--allow-anonymous`,
+    /// because this version has no authentication.
+    pub listen: String,
+    /// Address and port of its own for `/metrics` and health; without it they are served with everything else.
+    pub metrics_listen: Option<String>,
+    /// What is taken at most; more is answered 413, or 503 when waiting helps.
+    pub limits: Limits,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            metrics_listen: None,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Limits {
+    /// Bytes of one body.
+    pub body_bytes: Size,
+    /// Alerts in one body.
+    pub alerts_per_body: u32,
+    /// Requests that are worked on at the same time.
+    pub concurrent_requests: u32,
+    /// Bytes of bodies that are held in memory at the same time, over all requests.
+    pub buffered_bytes: Size,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: Size::from_bytes(64 << 20),
+            alerts_per_body: 100_000,
+            concurrent_requests: 1024,
+            buffered_bytes: Size::from_bytes(256 << 20),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Timeouts {
+    /// From the connect, or the first byte of a further request, to the end of the headers.
+    pub header: Period,
+    /// For the body, plus one second for every 256 KiB that have arrived.
+    pub body: Period,
+    /// For a kept-alive connection between two requests.
+    pub idle: Period,
+    /// Without progress, for a client that does not read its answer.
+    pub write: Period,
+    /// From the end of the body to the answer.
+    pub request: Period,
+    /// How long readiness says 503 before the listener closes, so that load balancers look elsewhere first. `0s`: not
+    /// at all.
+    pub drain_delay: Period,
+    /// How long requests that have begun may take to end once the listener is closed.
+    pub drain: Period,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header: Period::from_millis(5_000),
+            body: Period::from_millis(10_000),
+            idle: Period::from_millis(120_000),
+            write: Period::from_millis(10_000),
+            request: Period::from_millis(15_000),
+            drain_delay: Period::from_millis(0),
+            drain: Period::from_millis(30_000),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Identity {
+    /// Label that names the cluster. Where alerts carry it, it is part of their identity, and no storm spans two clusters.
+    pub cluster_label: String,
+    /// Further labels that are part of the identity.
+    pub extra_labels: Vec<String>,
+    /// Labels that name the affected resource, the first one present wins.
+    pub resource_labels: Vec<String>,
+    /// Exporters whose own `pod`, `container` and `service` labels say nothing about what the alert is about.
+    pub exporters: Exporters,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            cluster_label: "cluster".to_owned(),
+            extra_labels: Vec::new(),
+            resource_labels: texts([
+                "pod",
+                "deployment",
+                "statefulset",
+                "daemonset",
+                "job_name",
+                "cronjob",
+                "horizontalpodautoscaler",
+                "persistentvolumeclaim",
+                "persistentvolume",
+                "poddisruptionbudget",
+                "node",
+                "ingress",
+                "service",
+                "instance",
+            ]),
+            exporters: Exporters::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Exporters {
+    /// Names of exporters that speak about other objects; `instance` is their own too.
+    pub state: Vec<String>,
+    /// Names of exporters that speak about a host; `instance` may be that host.
+    pub host: Vec<String>,
+}
+
+impl Default for Exporters {
+    fn default() -> Self {
+        Self {
+            state: texts(["kube-state-metrics", "openshift-state-metrics"]),
+            host: texts(["node-exporter", "windows-exporter", "blackbox-exporter", "snmp-exporter"]),
+        }
+    }
+}
+
+fn texts<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).into()
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Classify {
+    /// Namespaces and their environment (`production`, `staging`, `development` or a name of your own). Namespaces
+    /// that are not listed go by their names: `prod*`, `staging*` and `dev*`, else `unknown`.
+    pub environments: BTreeMap<String, String>,
+    /// Values of the label `severity` and what they mean, in addition to the usual ones: `critical`, `page`, `error`,
+    /// `sev1`, `p1` and `high` are critical; `info`, `none` and `low` are info; anything else is warning. Case does
+    /// not matter.
+    pub severity: BTreeMap<String, Severity>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Dedup {
+    /// An incident ends after this long without a firing alert; every repeat starts it again.
+    pub ttl: Period,
+    /// Alerts this soon after a request was finished still count on it. `0s`: they open a new one.
+    pub cooldown: Period,
+}
+
+impl Default for Dedup {
+    fn default() -> Self {
+        let policy = Policy::default();
+        Self { ttl: Period::from_millis(policy.ttl), cooldown: Period::from_millis(policy.cooldown) }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Storm {
+    /// The rules, in order: the first one that trips takes the alert. Given rules replace the default ones; an empty
+    /// list turns storms off.
+    pub rules: Vec<Rule>,
+    /// Affected resources that a storm's request lists by name. Totals are exact however many there are.
+    pub sample: u32,
+}
+
+impl Default for Storm {
+    fn default() -> Self {
+        let policy = Policy::default();
+        Self {
+            rules: policy.rules.iter().map(Rule::from).collect(),
+            sample: u32::try_from(policy.sample).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// One storm rule. Keys that are left out take the defaults shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(transform = name_and_group_are_required)]
+pub struct Rule {
+    /// Name of the rule, shown in requests and metrics.
+    pub name: String,
+    /// Alerts that share the values of all these are a group: `cluster`, `namespace`, `alertname`, `owner` (the
+    /// workload), `node`, `severity` or any label. An alert that lacks one of them is not grouped by the rule.
+    pub group_by: Vec<String>,
+    /// Distinct new problems inside `window` that make a storm.
+    pub threshold: u32,
+    /// How far back problems are counted.
+    pub window: Period,
+    /// The storm ends after this long without an alert.
+    pub quiet: Period,
+    /// A storm older than this is continued by a successor with a request of its own.
+    pub max_duration: Period,
+    /// From the second problem of a group inside this long on, a request waits at most this long for the rule to trip,
+    /// so that a burst makes one request. `0s`: requests never wait.
+    pub hold: Period,
+    /// How long the first problem of a group waits. `0s`: not at all.
+    pub hold_first: Period,
+    /// The least time between two updates of a storm's request.
+    pub flush: Period,
+}
+
+/// An empty name and an empty group are refused, so a schema must not offer them as defaults.
+fn name_and_group_are_required(schema: &mut schemars::Schema) {
+    schema.insert("required".to_owned(), serde_json::json!(["name", "groupBy"]));
+    for key in ["name", "groupBy"] {
+        let property =
+            schema.pointer_mut(&format!("/properties/{key}")).and_then(|value| value.as_object_mut());
+        if let Some(property) = property {
+            property.remove("default");
+        }
+    }
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self::from(&StormRule::named("", Vec::new()))
+    }
+}
+
+impl From<&StormRule> for Rule {
+    fn from(rule: &StormRule) -> Self {
+        Self {
+            name: rule.name.to_string(),
+            group_by: rule.group_by.iter().map(|field| field.as_str().to_owned()).collect(),
+            threshold: rule.threshold,
+            window: Period::from_millis(rule.window),
+            quiet: Period::from_millis(rule.quiet),
+            max_duration: Period::from_millis(rule.max_duration),
+            hold: Period::from_millis(rule.hold),
+            hold_first: Period::from_millis(rule.hold_first),
+            flush: Period::from_millis(rule.flush),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct State {
+    /// Which store: `embedded`, in this process and on this disk.
+    pub kind: StateKind,
+    /// The embedded store.
+    pub embedded: Embedded,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum StateKind {
+    #[default]
+    Embedded,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Embedded {
+    /// Directory of the data; made when it does not exist. One process at a time can use it.
+    pub path: PathBuf,
+    /// When an answer is given: `fsync`, after the disk has confirmed it. Answers that wait together share one
+    /// confirmation.
+    pub durability: Durability,
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Self { path: PathBuf::from("./seawall-data"), durability: Durability::default() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Durability {
+    #[default]
+    Fsync,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Sink {
+    /// Which sink: `store`, the state store itself; requests are listed and watched over HTTP.
+    pub kind: SinkKind,
+    /// The store as a sink.
+    pub store: StoreSink,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SinkKind {
+    #[default]
+    Store,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct StoreSink {
+    /// How long a finished request is kept after its last change. Open ones stay.
+    pub retention: Period,
+}
+
+impl Default for StoreSink {
+    fn default() -> Self {
+        Self { retention: Period::from_millis(Policy::default().retention) }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Telemetry {
+    /// `json` or `pretty`; without it `pretty` on a terminal and `json` elsewhere. Read at start only.
+    pub log_format: Option<LogFormat>,
+    /// What is logged: this and everything worse.
+    pub log_level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LogFormat {
+    Json,
+    Pretty,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}

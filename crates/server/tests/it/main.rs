@@ -1,0 +1,6 @@
+//! The server crate as its users see it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod example;
+mod golden;
