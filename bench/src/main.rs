@@ -1,1 +1,101 @@
-fn main() {}
+//! Measures Seawall beside the best its HTTP stack could do and beside Alertmanager, and prints one table.
+//!
+//! Every candidate is a process of its own, started for one run and gone after it; the load driver is one thread of
+//! this process, the same for all. It must never report a rate whose answers were not all 2xx or whose alerts the
+//! candidate did not count.
+//!
+//! ```text
+//! settings ─► Lab (binaries, directory on a real disk)
+//!              └─ case: start candidate ─► prepare ─► drive ─► check the counts ─► Report
+//! ```
+
+mod candidates;
+mod cases;
+mod clock;
+mod control;
+mod disk;
+mod driver;
+mod environment;
+mod payload;
+mod process;
+mod report;
+mod settings;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use candidates::{Lab, alertmanager, ceiling, seawall};
+use cases::throughput::Saturation;
+use report::Report;
+use settings::{Args, Case, Inner};
+
+/// The same allocator as the product's, so that the ceiling differs from it in nothing but deciding.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if let Some(Inner::Ceiling { address }) = args.inner {
+        return ceiling::serve(address);
+    }
+    if cfg!(debug_assertions) {
+        eprintln!("this is not a release build; its numbers mean nothing");
+    }
+    let report = measure(&args)?;
+    println!("{report}");
+    if let Some(path) = &args.out {
+        std::fs::write(path, report.to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn measure(args: &Args) -> Result<Report> {
+    let lab = lab(args)?;
+    let settings = args.settings();
+    let mut report = Report { environment: environment::describe(&lab, args.quick), ..Report::default() };
+    let idle = disk::probe(lab.root(), settings.disk)?;
+    if args.runs(Case::Disk) {
+        report.sections.push(cases::disk_section(&idle));
+    }
+    let mut saturation = None;
+    if args.runs(Case::Single) {
+        saturation = Some(cases::throughput::run(&lab, &settings, 1, &mut report)?);
+    }
+    if args.runs(Case::Batch) {
+        cases::throughput::run(&lab, &settings, 100, &mut report)?;
+    }
+    if args.runs(Case::Latency) {
+        let saturation = saturation.map_or_else(|| Saturation::measure(&lab, &settings), Ok)?;
+        cases::latency::run(&lab, &settings, saturation, &idle, &mut report)?;
+    }
+    let rest: [(Case, CaseRun); 4] = [
+        (Case::Memory, cases::memory::run),
+        (Case::Body, cases::body::run),
+        (Case::Storm, cases::storm::run),
+        (Case::Start, cases::start::run),
+    ];
+    for (case, run) in rest {
+        if args.runs(case) {
+            run(&lab, &settings, &mut report).with_context(|| format!("case {case:?}"))?;
+        }
+    }
+    Ok(report)
+}
+
+type CaseRun = fn(&Lab, &settings::Settings, &mut Report) -> Result<()>;
+
+/// Finds or builds what the chosen cases need.
+fn lab(args: &Args) -> Result<Lab> {
+    let compares = args.runs(Case::Single) || args.runs(Case::Batch);
+    let alertmanager = match &args.alertmanager {
+        Some(binary) => Some(binary.clone()),
+        None if compares => Some(alertmanager::find_or_build()?),
+        None => None,
+    };
+    let beside = std::env::current_exe()?.parent().map(PathBuf::from);
+    let data_root = args.data_root.clone().or(beside).context("no directory for data")?;
+    Lab::new(seawall::find_or_build(args.seawall.clone())?, alertmanager, &data_root)
+}

@@ -1,0 +1,87 @@
+//! What is measured, each as a process of its own that is started afresh for every run.
+
+pub mod alertmanager;
+pub mod ceiling;
+pub mod seawall;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::disk;
+use crate::process::Server;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    Ceiling,
+    Seawall,
+    Alertmanager,
+}
+
+/// Where everything is that a candidate needs.
+pub struct Lab {
+    pub seawall: PathBuf,
+    pub alertmanager: Option<PathBuf>,
+    /// Data directories and logs; gone with this value.
+    root: tempfile::TempDir,
+    pub file_system: String,
+}
+
+impl Lab {
+    pub fn new(seawall: PathBuf, alertmanager: Option<PathBuf>, data_root: &Path) -> Result<Self> {
+        let root = tempfile::Builder::new().prefix("seawall-bench-").tempdir_in(data_root);
+        let root = root.with_context(|| format!("cannot make a directory in {}", data_root.display()))?;
+        let file_system = disk::file_system(root.path())?;
+        anyhow::ensure!(
+            !matches!(file_system.as_str(), "tmpfs" | "ramfs"),
+            "{} is in memory, where nothing is durable; name a directory on a disk with --data-root",
+            data_root.display(),
+        );
+        Ok(Self { seawall, alertmanager, root, file_system })
+    }
+
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// A running candidate without any state, and the directory of its data.
+    pub fn start(&self, candidate: Candidate) -> Result<Running> {
+        let directory = tempfile::Builder::new().prefix("run-").tempdir_in(self.root())?;
+        let server = match candidate {
+            Candidate::Ceiling => ceiling::start(directory.path()),
+            Candidate::Seawall => seawall::start(&self.seawall, directory.path()),
+            Candidate::Alertmanager => {
+                let binary = self.alertmanager.as_deref().context("there is no Alertmanager to measure")?;
+                alertmanager::start(binary, directory.path())
+            }
+        }?;
+        Ok(Running { candidate, server, directory })
+    }
+}
+
+/// A started candidate. The process ends before its directory goes.
+pub struct Running {
+    pub candidate: Candidate,
+    pub server: Server,
+    directory: tempfile::TempDir,
+}
+
+impl Running {
+    /// Fails unless the candidate itself says that it took exactly `alerts` firing alerts.
+    pub fn check_accepted(&self, alerts: u64) -> Result<()> {
+        let address = self.server.address;
+        match self.candidate {
+            Candidate::Ceiling => ceiling::check_accepted(address, alerts),
+            Candidate::Seawall => seawall::check_accepted(address, alerts),
+            Candidate::Alertmanager => alertmanager::check_accepted(address, alerts),
+        }
+    }
+
+    /// Crashes the process and starts it on what it left behind.
+    pub fn crash_and_restart(self, lab: &Lab) -> Result<Self> {
+        anyhow::ensure!(self.candidate == Candidate::Seawall, "only Seawall has state to come back to");
+        self.server.kill()?;
+        let server = seawall::start(&lab.seawall, self.directory.path())?;
+        Ok(Self { candidate: self.candidate, server, directory: self.directory })
+    }
+}

@@ -1,0 +1,84 @@
+//! Memory per live incident, and the start with all of them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{fill, template};
+use crate::candidates::{Candidate, Lab, Running};
+use crate::control;
+use crate::payload::{Dialect, Numbers, Spread};
+use crate::report::{Figure, Report, Section, grouped, mebibytes};
+use crate::settings::Settings;
+
+/// Most bytes a live incident may cost.
+const BYTES: f64 = 300.0;
+/// Longest until a server with the most incidents is ready.
+const START: Duration = Duration::from_secs(5);
+/// Longest to wait for memory to settle, in which no incident may end by silence.
+const SETTLE: Duration = Duration::from_secs(20);
+const BODY: u64 = 1_000;
+
+pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
+    let running = lab.start(Candidate::Seawall)?;
+    let idle = running.server.settled(SETTLE)?;
+    let mut rows = vec![vec!["idle".to_owned(), "0".to_owned(), mebibytes(idle as f64), "–".to_owned()]];
+    let body = template(Dialect::Webhook, Spread::Apart, BODY as usize);
+    let mut numbers = Numbers::fresh(0);
+    let (mut sent, mut last) = (0, (0.0, idle));
+    for target in settings.incidents {
+        let took = fill(&running, &body, &mut numbers, (target - sent) / BODY)?;
+        sent = target;
+        let live = live_incidents(&running)?;
+        let resident = running.server.settled(SETTLE)?;
+        let each = (resident as f64 - idle as f64) / live;
+        eprintln!("memory: {} live incidents after {took:.1?}, {each:.0} B each", grouped(live));
+        rows.push(row("live incidents, settled", live, resident, each));
+        report.figures.push(figure(live, each));
+        if last.0 > 0.0 {
+            let further = (resident as f64 - last.1 as f64) / (live - last.0);
+            rows.push(row("the further ones alone", live - last.0, resident - last.1.min(resident), further));
+        }
+        last = (live, resident);
+    }
+    let running = running.crash_and_restart(lab)?;
+    let after = live_incidents(&running)?;
+    anyhow::ensure!(after == last.0, "{after} of {} incidents are live after a crash and a restart", last.0);
+    let ready = running.server.ready_after;
+    let resident = running.server.settled(SETTLE)?;
+    rows.push(row("after kill -9 and restart", after, resident, (resident as f64 - idle as f64) / after));
+    report.figures.push(Figure {
+        name: format!("start to ready, {} incidents", grouped(after)),
+        measured: format!("{:.2} s", ready.as_secs_f64()),
+        target: "< 5 s".to_owned(),
+        reached: ready < START,
+    });
+    report.sections.push(Section {
+        title: "Memory per live incident".to_owned(),
+        note: "Each incident has a request of its own. Resident memory of the process (VmRSS) when it has stopped \
+               moving; bytes are what came on top of the idle process, its caches and buffers included."
+            .to_owned(),
+        header: vec!["state", "incidents", "resident", "bytes an incident"],
+        rows,
+    });
+    Ok(())
+}
+
+fn row(name: &str, incidents: f64, resident: u64, each: f64) -> Vec<String> {
+    vec![name.to_owned(), grouped(incidents), mebibytes(resident as f64), format!("{each:.0}")]
+}
+
+fn figure(live: f64, each: f64) -> Figure {
+    Figure {
+        name: format!("memory per live incident at {}", grouped(live)),
+        measured: format!("{each:.0} B"),
+        target: format!("≤ {BYTES:.0} B"),
+        reached: each <= BYTES,
+    }
+}
+
+/// As Seawall counts them.
+fn live_incidents(running: &Running) -> Result<f64> {
+    let metrics = control::get(running.server.address, "/metrics")?;
+    Ok(control::metric(&metrics.text(), "seawall_incidents_open", ""))
+}
