@@ -55,6 +55,10 @@ pub struct Engine {
     pub(crate) groups: HashMap<GroupKey, Group>,
     /// Requests that were being worked on when a storm took their group, and the storms' requests.
     pub(crate) links: HashMap<u32, Vec<RequestId>>,
+    /// The highest generation of an incident that has left memory. Names of later ones are above it, so that a clock that
+    /// goes back never makes a name twice.
+    pub(crate) floor: u32,
+    pub(crate) floor_changed: bool,
     /// Orders incidents that opened in the same millisecond.
     pub(crate) openings: u64,
 
@@ -86,6 +90,8 @@ impl Engine {
             storm_of_request: HashMap::new(),
             groups: HashMap::new(),
             links: HashMap::new(),
+            floor: 0,
+            floor_changed: false,
             openings: 0,
             holds: BinaryHeap::new(),
             flushes: BinaryHeap::new(),
@@ -206,7 +212,7 @@ impl Engine {
     fn end_storm_if_quiet(&mut self, index: u32, now: Timestamp) {
         let Some(storm) = self.incidents.get(index).map(|incident| incident.storm) else { return };
         if self.storms.get(storm).is_some_and(|storm| storm.is_open() && now >= storm.ends_at()) {
-            self.end_quiet(storm);
+            self.end_quiet(storm, now);
         }
     }
 

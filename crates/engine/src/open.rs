@@ -63,7 +63,7 @@ impl Engine {
     fn storm_to_join(&mut self, group: &Membership, now: Timestamp) -> Option<u32> {
         let storm = self.groups.get(&group.key)?.storm?;
         if now >= self.storms.get(storm)?.ends_at() {
-            self.end_quiet(storm);
+            self.end_quiet(storm, now);
             return None;
         }
         Some(storm)
@@ -91,7 +91,7 @@ impl Engine {
         };
         let mut incident = Incident::new(signal.fingerprint, pack(&signal.identity), now, pulse);
         let old = known.and_then(|index| self.incidents.get(index));
-        let last = old.map(|old| old.generation);
+        let last = old.map(|old| old.generation).max(self.floor_at(now));
         incident.generation = RequestId::open(&signal.fingerprint, now, last).generation;
         let index = match known {
             None => self.insert(incident),
@@ -108,6 +108,11 @@ impl Engine {
         };
         self.touch_whole(index);
         index
+    }
+
+    /// The generation to stay above for a problem that is not in memory: none while the clock runs as it should.
+    fn floor_at(&self, now: Timestamp) -> Option<u32> {
+        (now.as_seconds() <= i64::from(self.floor)).then_some(self.floor)
     }
 
     pub(crate) fn insert(&mut self, incident: Incident) -> u32 {

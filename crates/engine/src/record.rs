@@ -21,6 +21,8 @@ pub enum Table {
     Request,
     /// The final state of requests that have left memory, by `namespace/name`.
     Closed,
+    /// What is known about all incidents together, by name.
+    Meta,
 }
 
 /// A request that nothing in memory counts on any more.
@@ -36,6 +38,9 @@ pub struct ClosedRequest {
 pub fn request_key(reference: &RequestRef) -> Vec<u8> {
     reference.to_string().into_bytes()
 }
+
+/// Key of the record of [`Engine`]'s floor.
+pub(crate) const FLOOR: &[u8] = b"floor";
 
 /// The part of an incident's record that is only needed to count it again after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -101,6 +106,9 @@ impl Engine {
         }
         for (reference, closed) in std::mem::take(&mut self.closed) {
             put(&mut buffer, write, Table::Closed, &reference, closed.as_ref());
+        }
+        if std::mem::take(&mut self.floor_changed) {
+            write(Table::Meta, FLOOR, Some(&self.floor.to_be_bytes()));
         }
         self.opened.clear();
     }

@@ -8,7 +8,7 @@ use seawall_model::Millis;
 use crate::engine::{Engine, Waiting};
 use crate::group::{Entry, GroupKey};
 use crate::incident::{Flags, Incident, Moment, NO_STORM};
-use crate::record::{IncidentRecord, Opened, StormRecord, Table, TouchRecord};
+use crate::record::{FLOOR, IncidentRecord, Opened, StormRecord, Table, TouchRecord};
 use crate::storm::Storm;
 
 /// A record that cannot be read. The state is never used without it: that would lose what it says.
@@ -21,8 +21,8 @@ pub struct RestoreError {
 }
 
 impl Engine {
-    /// Rebuilds the state from the tables [`Table::Incident`], [`Table::Touch`] and [`Table::Storm`], in any order; other
-    /// tables are not looked at.
+    /// Rebuilds the state from the tables [`Table::Incident`], [`Table::Touch`], [`Table::Storm`] and [`Table::Meta`], in
+    /// any order; other tables are not looked at.
     pub fn restore<'a>(
         epoch: u64,
         records: impl IntoIterator<Item = (Table, &'a [u8], &'a [u8])>,
@@ -68,7 +68,11 @@ impl Restoring {
                 let record = postcard::from_bytes(value).map_err(|error| fail(error.to_string()))?;
                 self.storm(slot()?, record);
             }
-            Table::Request | Table::Closed => {}
+            Table::Meta if key == FLOOR => {
+                let bytes = value.try_into().map_err(|_| fail("the value is not four bytes".to_owned()))?;
+                self.engine.floor = u32::from_be_bytes(bytes);
+            }
+            Table::Request | Table::Closed | Table::Meta => {}
         }
         Ok(())
     }

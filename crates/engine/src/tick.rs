@@ -116,7 +116,7 @@ impl Engine {
         let Some(storm) = self.storms.get(index) else { return };
         if storm.is_open() {
             if now >= storm.ends_at() {
-                self.end_quiet(index);
+                self.end_quiet(index, now);
             } else {
                 let ends_at = storm.ends_at();
                 self.storm_ends.push(Reverse((ends_at, index)));
@@ -206,6 +206,10 @@ impl Engine {
         let hash = incident.fingerprint.prefix();
         if let Ok(entry) = self.index.find_entry(hash, |known| *known == index) {
             entry.remove();
+        }
+        if incident.generation > self.floor {
+            self.floor = incident.generation;
+            self.floor_changed = true;
         }
         self.opened.remove(&index);
         self.gone.push((index, incident.flags));

@@ -318,10 +318,10 @@ impl Engine {
         self.storms.get(storm).map(|storm| storm.facts.request.id)
     }
 
-    pub(crate) fn end_quiet(&mut self, index: u32) {
+    pub(crate) fn end_quiet(&mut self, index: u32, now: Timestamp) {
         if let Some(storm) = self.storms.get(index) {
             let at = storm.ends_at();
-            self.end_storm(index, at, at);
+            self.end_storm(index, at, now);
         }
     }
 

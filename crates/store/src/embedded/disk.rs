@@ -69,6 +69,7 @@ impl Tables {
             Table::Storm => &self.storms,
             Table::Request => &self.requests,
             Table::Closed => &self.closed,
+            Table::Meta => &self.meta,
         }
     }
 
