@@ -1,1 +1,36 @@
+//! The way into Seawall.
+//!
+//! Takes what senders post, says at once what became of it, and lets everybody look at what there is. It must never decide
+//! anything itself, acknowledge what the store has not made durable, hold a large body whole, or let one connection keep
+//! the others waiting.
+//!
+//! ```text
+//! accept loop ─► connection (timeouts) ─► layer (request id, limits, problems, headers, metrics) ─► route
+//!   signals: body within limits ─► adapter ─► StateStore::decide ─► answer
+//!   reads:   StateStore ─► pages, streams, explanations
+//! ```
 
+mod body;
+mod detach;
+mod edge;
+mod health;
+mod layer;
+mod openapi;
+mod problem;
+mod query;
+mod reads;
+mod router;
+mod serve;
+mod settings;
+mod signals;
+mod stub;
+use stub as adapters;
+pub use stub::Normaliser;
+
+pub use edge::Edge;
+pub use layer::with_edge_layers;
+pub use openapi::openapi_json;
+pub use problem::Problem;
+pub use router::{operations_router, router};
+pub use serve::{DrainReport, serve};
+pub use settings::{EdgeSettings, Limits, Timeouts};

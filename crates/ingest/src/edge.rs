@@ -1,0 +1,244 @@
+//! What all requests share.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::adapters::Normaliser;
+use compact_str::{CompactString, format_compact};
+use parking_lot::RwLock;
+use seawall_model::{Clock, Timestamp};
+use seawall_store::{StateStore, StoreError};
+use seawall_telemetry::{Metrics, RouteMetrics, SourceMetrics, StateSnapshot, StoreMetrics};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::EdgeSettings;
+use crate::problem::Problem;
+use crate::router::ROUTES;
+use crate::signals::Source;
+
+/// How the embedded store and the store sink are called in metrics.
+const STORE: &str = "embedded";
+const SINK: &str = "store";
+/// The route label of requests that match none.
+const UNMATCHED: &str = "unmatched";
+
+/// The state that the routes share: where decisions are made, what is allowed, and what is counted.
+pub struct Edge {
+    store: Arc<dyn StateStore>,
+    normaliser: RwLock<Arc<Normaliser>>,
+    settings: EdgeSettings,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    pub(crate) store_metrics: StoreMetrics,
+    routes: HashMap<&'static str, RouteMetrics>,
+    unmatched: RouteMetrics,
+    sources: [SourceMetrics; 3],
+    in_flight: AtomicUsize,
+    buffered: AtomicU64,
+    draining: AtomicBool,
+    /// Work that goes on when the client has left.
+    tasks: TaskTracker,
+    streams: CancellationToken,
+    request_ids: RequestIds,
+}
+
+impl Edge {
+    /// Also tells `metrics` to read the state of `store` per scrape.
+    pub fn new(
+        store: Arc<dyn StateStore>,
+        normaliser: Arc<Normaliser>,
+        settings: EdgeSettings,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        let (state, now) = (store.clone(), clock.clone());
+        metrics.set_state_source(move || snapshot(state.as_ref(), now.now()));
+        Arc::new(Self {
+            store_metrics: metrics.store(STORE),
+            routes: ROUTES.iter().map(|route| (*route, metrics.route(route))).collect(),
+            unmatched: metrics.route(UNMATCHED),
+            sources: Source::ALL.map(|source| metrics.source(source.as_str())),
+            store,
+            normaliser: RwLock::new(normaliser),
+            settings,
+            metrics,
+            clock,
+            in_flight: AtomicUsize::new(0),
+            buffered: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+            streams: CancellationToken::new(),
+            request_ids: RequestIds::new(),
+        })
+    }
+
+    /// Bodies that arrive from now on are normalised by these rules.
+    pub fn set_normaliser(&self, normaliser: Arc<Normaliser>) {
+        *self.normaliser.write() = normaliser;
+    }
+
+    /// Readiness says no from now on; everything is still answered. Answers ask clients to connect elsewhere.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn settings(&self) -> &EdgeSettings {
+        &self.settings
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    pub fn normaliser(&self) -> Arc<Normaliser> {
+        self.normaliser.read().clone()
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn StateStore> {
+        &self.store
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stop_streams(&self) {
+        self.streams.cancel();
+    }
+
+    /// Resolves when streams that have no end of their own must end.
+    pub(crate) fn streams(&self) -> &CancellationToken {
+        &self.streams
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    pub(crate) fn route(&self, matched: Option<&str>) -> &RouteMetrics {
+        matched.and_then(|path| self.routes.get(path)).unwrap_or(&self.unmatched)
+    }
+
+    pub(crate) fn source(&self, source: Source) -> &SourceMetrics {
+        &self.sources[source as usize]
+    }
+
+    pub(crate) fn next_request_id(&self) -> CompactString {
+        self.request_ids.next()
+    }
+
+    /// Counts one more request; nothing when as many as allowed are being answered.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlight> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let guard = InFlight(self.clone());
+        (before < self.settings.limits.concurrent_requests).then_some(guard)
+    }
+
+    /// Takes `bytes` more from the budget into `held`.
+    pub(crate) fn hold(&self, held: &mut Held, bytes: u64) -> Result<(), Problem> {
+        let before = self.buffered.fetch_add(bytes, Ordering::Relaxed);
+        held.bytes += bytes;
+        if before + bytes > self.settings.limits.buffered_bytes {
+            return Err(Problem::saturated(
+                "the bodies that are being read fill the memory set aside for them",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn held(self: &Arc<Self>) -> Held {
+        Held { edge: self.clone(), bytes: 0 }
+    }
+
+    /// Counts a failed call to the state store. What could not be made durable could not be published either: the store
+    /// sink lives in the state store.
+    pub(crate) fn note_store_error(&self, error: &StoreError) {
+        let class = match error {
+            StoreError::Unavailable { .. } => "unavailable",
+            StoreError::Saturated { .. } => "saturated",
+            StoreError::Refused { .. } => "refused",
+            // The caller's mistake, not the store's.
+            StoreError::NotFound { .. } | StoreError::Invalid { .. } => return,
+        };
+        tracing::debug!(%error, "state store call failed");
+        self.metrics.state_error(STORE, class);
+        self.metrics.publish_error(SINK, class);
+    }
+}
+
+/// One request that is being answered.
+pub(crate) struct InFlight(Arc<Edge>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Bytes of a body taken from the budget, given back when nothing of the body is held any more.
+pub(crate) struct Held {
+    edge: Arc<Edge>,
+    bytes: u64,
+}
+
+impl Held {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.edge.buffered.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Ids that are unique in this process, and almost surely among all: a random beginning and a number.
+struct RequestIds {
+    prefix: u32,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        // The standard library's hasher is seeded from the system's randomness; ids need to differ, not to be secret.
+        let random = RandomState::new().build_hasher().finish();
+        Self { prefix: random as u32, next: AtomicU64::new(random >> 48) }
+    }
+
+    fn next(&self) -> CompactString {
+        // At most 24 bytes, so it needs no memory of its own for the first 2^60 requests.
+        format_compact!("{:08x}-{:x}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+fn snapshot(store: &dyn StateStore, now: Timestamp) -> StateSnapshot {
+    let stats = store.stats();
+    let due = stats.oldest_pending_since.map_or(0, |since| (now - since).max(0));
+    StateSnapshot {
+        store: STORE,
+        sink: SINK,
+        available: store.health().available,
+        incidents_open: stats.incidents_open,
+        requests_open: stats.requests_open,
+        storms_open: stats.storms_open.clone(),
+        publish_pending: stats.publish_pending,
+        oldest_pending_seconds: Duration::from_millis(due.unsigned_abs()).as_secs_f64(),
+        outages: stats.outages,
+        outage_seconds: stats.outage_seconds,
+        publishes: stats.commits,
+        publish_seconds: stats.commit_seconds,
+        published_created: stats.published_created,
+        published_updated: stats.published_updated,
+        published_deleted: stats.published_deleted,
+        requests_avoided: stats.requests_avoided,
+    }
+}

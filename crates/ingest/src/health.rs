@@ -1,0 +1,103 @@
+//! Whether the process lives, whether it should be sent anything, and its metrics.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::edge::Edge;
+use crate::openapi::ProblemSchema;
+use crate::problem::Problem;
+use crate::signals::json_response;
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Alive {
+    status: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// `ready`.
+    status: &'static str,
+    checks: Checks,
+}
+
+/// What readiness depends on, in words.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Checks {
+    /// `ok`, or why decisions cannot be made durable.
+    state_store: String,
+    /// Where requests live.
+    sink: &'static str,
+    /// Who may send.
+    auth: &'static str,
+    /// `serving` or `draining`.
+    server: &'static str,
+}
+
+/// The process is alive.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "live",
+    tag = "operation",
+    responses((status = 200, description = "It is", body = Alive))
+)]
+pub(crate) async fn live() -> Response {
+    json_response(StatusCode::OK, &Alive { status: "ok" }, 32)
+}
+
+/// Whether alerts should be sent here.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "ready",
+    tag = "operation",
+    responses(
+        (status = 200, description = "Yes", body = Readiness),
+        (status = 503, description = "No; `checks` says why", body = ProblemSchema, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
+    let health = edge.store().health();
+    let draining = edge.is_draining();
+    let state_store = match (health.available, health.reason) {
+        (true, _) => "ok".to_owned(),
+        (false, reason) => {
+            reason.map_or_else(|| "unavailable".to_owned(), |reason| format!("unavailable: {reason}"))
+        }
+    };
+    let checks = Checks {
+        state_store,
+        sink: "in state store",
+        auth: "off",
+        server: if draining { "draining" } else { "serving" },
+    };
+    if health.available && !draining {
+        return json_response(StatusCode::OK, &Readiness { status: "ready", checks }, 256);
+    }
+    let detail = if draining { "the server is shutting down" } else { "decisions cannot be made durable" };
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready", detail)
+        .retry_after(std::time::Duration::from_secs(1));
+    match serde_json::to_value(&checks) {
+        Ok(checks) => problem.with("checks", checks).into_response(),
+        Err(_) => problem.into_response(),
+    }
+}
+
+/// Metrics in the Prometheus text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "operation",
+    responses((status = 200, description = "All metrics", body = String, content_type = "text/plain"))
+)]
+pub(crate) async fn metrics(State(edge): State<Arc<Edge>>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], edge.metrics().render()).into_response()
+}

@@ -1,0 +1,251 @@
+//! From parsed alerts to durable decisions and their answer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use seawall_model::{Decision, Severity, Signal};
+use seawall_telemetry::{DecisionLabel, RejectReason};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::answer::{BodyAnswer, Echo, SignalAnswer, Summary};
+use super::{Arrival, Source};
+use crate::adapters::{Item, ParsedBody};
+use crate::edge::{Edge, Held};
+use crate::problem::Problem;
+
+/// Bodies of more alerts than this are answered without a result for each.
+const MAX_RESULTS: usize = 1000;
+/// Rejected alerts that are named however large the body is.
+const MAX_REJECTED: usize = 100;
+/// Bytes of one result, roughly.
+const RESULT_SIZE: usize = 600;
+
+/// What is answered about an alert, beside what is decided about it.
+enum Entry {
+    Decided(Echo),
+    Suppressed(String),
+    Rejected(String),
+}
+
+/// The alerts of a body, split into what is to be decided and what is to be answered.
+struct Batch {
+    signals: Vec<Signal>,
+    /// With the position in the body; in order.
+    entries: Vec<(usize, Entry)>,
+    summary: Summary,
+    truncated: bool,
+}
+
+impl Batch {
+    fn new(parsed: ParsedBody) -> Self {
+        let total = parsed.items.len();
+        let listed = total <= MAX_RESULTS;
+        let mut summary = Summary { total: total as u64, ..Summary::default() };
+        let mut entries = Vec::with_capacity(if listed { total } else { 0 });
+        let mut index = 0;
+        // Collected in place: a large body's signals are never there twice.
+        let signals = parsed.items.into_iter().filter_map(|item| {
+            let at = index;
+            index += 1;
+            let entry = match item {
+                Item::Signal(signal) => {
+                    if listed {
+                        entries.push((at, Entry::Decided(Echo::of(&signal))));
+                    }
+                    return Some(signal);
+                }
+                Item::Suppressed(reason) => {
+                    summary.suppressed += 1;
+                    listed.then(|| Entry::Suppressed(reason.to_string()))
+                }
+                Item::Rejected(reason) => {
+                    summary.rejected += 1;
+                    let named = listed || summary.rejected <= MAX_REJECTED as u64;
+                    named.then(|| Entry::Rejected(reason.to_string()))
+                }
+            };
+            entries.extend(entry.map(|entry| (at, entry)));
+            None
+        });
+        let signals = signals.collect();
+        Self { signals, entries, summary, truncated: !listed }
+    }
+}
+
+/// Decides a body and says what became of it. Runs to its end whether or not the sender still listens.
+pub(super) async fn decide(
+    edge: Arc<Edge>,
+    source: Source,
+    parsed: ParsedBody,
+    arrival: Arrival,
+    held: Held,
+) -> Result<Response, Problem> {
+    let mut batch = Batch::new(parsed);
+    let counts = edge.source(source);
+    counts.decided(DecisionLabel::Rejected, batch.summary.rejected);
+    counts.decided(DecisionLabel::Suppressed, batch.summary.suppressed);
+    counts.rejected(RejectReason::Invalid, batch.summary.rejected);
+    if batch.summary.rejected > 0 && batch.summary.rejected == batch.summary.total {
+        return Err(all_rejected(&batch));
+    }
+    count_received(&edge, source, &batch.signals);
+    let signals = std::mem::take(&mut batch.signals);
+    let decisions = if signals.is_empty() { Vec::new() } else { ask_store(&edge, source, signals).await? };
+    drop(held);
+    for decision in &decisions {
+        batch.summary.count(decision.kind);
+    }
+    count_decided(&edge, source, &batch.summary, &decisions);
+    let status = status_of(source, &batch.summary);
+    Ok(match batch.entries.as_slice() {
+        [(_, entry)] if batch.summary.total == 1 => {
+            json_response(status, &answer(entry, decisions.first(), &arrival).alone(&arrival.id), RESULT_SIZE)
+        }
+        entries => {
+            let size = entries.len() * RESULT_SIZE + RESULT_SIZE;
+            json_response(status, &body_answer(&batch, entries, &decisions, &arrival), size)
+        }
+    })
+}
+
+async fn ask_store(edge: &Arc<Edge>, source: Source, signals: Vec<Signal>) -> Result<Vec<Decision>, Problem> {
+    let (began, sent) = (Instant::now(), signals.len());
+    let decided = edge.store().decide(signals).await;
+    edge.store_metrics.decide.observe(began.elapsed().as_secs_f64());
+    match decided {
+        Ok(decisions) if decisions.len() == sent => Ok(decisions),
+        Ok(decisions) => {
+            tracing::error!(sent, decided = decisions.len(), "state store lost count of a batch");
+            Err(Problem::internal())
+        }
+        Err(error) => {
+            edge.note_store_error(&error);
+            edge.source(source).rejected(RejectReason::NotDurable, sent as u64);
+            Err(error.into())
+        }
+    }
+}
+
+fn body_answer<'a>(
+    batch: &'a Batch,
+    entries: &'a [(usize, Entry)],
+    decisions: &'a [Decision],
+    arrival: &'a Arrival,
+) -> BodyAnswer<'a> {
+    let mut decided = decisions.iter();
+    let results = entries.iter().map(|(index, entry)| {
+        // Only an entry that was sent to the store has a decision, and they come in the same order.
+        let decision = if matches!(entry, Entry::Decided(_)) { decided.next() } else { None };
+        answer(entry, decision, arrival).at(*index)
+    });
+    BodyAnswer {
+        status: batch.summary.status(),
+        request_id: &arrival.id,
+        results: results.collect(),
+        truncated: batch.truncated,
+        summary: batch.summary,
+    }
+}
+
+fn answer<'a>(entry: &'a Entry, decision: Option<&'a Decision>, arrival: &Arrival) -> SignalAnswer<'a> {
+    match (entry, decision) {
+        (Entry::Decided(echo), Some(decision)) => SignalAnswer::decided(echo, decision, arrival.received),
+        (Entry::Decided(_), None) => SignalAnswer::undecided("accepted", "", arrival.received),
+        (Entry::Suppressed(reason), _) => SignalAnswer::undecided("suppressed", reason, arrival.received),
+        (Entry::Rejected(reason), _) => SignalAnswer::undecided("rejected", reason, arrival.received),
+    }
+}
+
+fn all_rejected(batch: &Batch) -> Problem {
+    let rejected = batch.entries.iter().filter_map(|(index, entry)| match entry {
+        Entry::Rejected(reason) => Some((*index, reason)),
+        _ => None,
+    });
+    let named: Vec<_> = rejected
+        .clone()
+        .take(MAX_REJECTED)
+        .map(|(index, reason)| json!({"index": index, "message": reason}))
+        .collect();
+    let first = rejected.map(|(_, reason)| reason.as_str()).next().unwrap_or_default();
+    let detail = match batch.summary.total {
+        1 => format!("the alert is invalid: {first}"),
+        total => format!("all {total} alerts are invalid, the first one: {first}"),
+    };
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-alerts", "No valid alert", detail).with("rejected", named)
+}
+
+fn status_of(source: Source, summary: &Summary) -> StatusCode {
+    match source {
+        // What Prometheus expects of an Alertmanager.
+        Source::Prometheus => StatusCode::OK,
+        _ if summary.created > 0 => StatusCode::CREATED,
+        _ => StatusCode::ACCEPTED,
+    }
+}
+
+fn count_received(edge: &Edge, source: Source, signals: &[Signal]) {
+    let mut by_severity = [0; 3];
+    for signal in signals {
+        by_severity[signal.severity as usize] += 1;
+    }
+    for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
+        edge.source(source).received(severity, by_severity[severity as usize]);
+    }
+}
+
+fn count_decided(edge: &Edge, source: Source, summary: &Summary, decisions: &[Decision]) {
+    use seawall_model::DecisionKind::{Accepted, Aggregated, Created, Duplicate, Resolved};
+    let counts = [
+        (Created, summary.created),
+        (Accepted, summary.accepted),
+        (Duplicate, summary.duplicate),
+        (Aggregated, summary.aggregated),
+        (Resolved, summary.resolved),
+    ];
+    for (kind, count) in counts {
+        edge.source(source).decided(DecisionLabel::Decided(kind), count);
+    }
+    if summary.aggregated + summary.created > 0 {
+        count_storms(edge, decisions);
+    }
+}
+
+/// A signal that opens a storm brings those that were waiting for it along; later ones come one by one.
+fn count_storms(edge: &Edge, decisions: &[Decision]) {
+    use seawall_model::DecisionKind::Aggregated;
+    let mut by_rule: Vec<(&str, u64, u64)> = Vec::new();
+    for decision in decisions {
+        let Some(storm) = &decision.storm else { continue };
+        let (started, joined) = match (decision.opened_storm, decision.kind) {
+            (true, _) => (1, storm.alert_count),
+            (false, Aggregated) => (0, 1),
+            _ => continue,
+        };
+        match by_rule.iter_mut().find(|(rule, ..)| *rule == &*storm.rule) {
+            Some(counts) => (counts.1, counts.2) = (counts.1 + started, counts.2 + joined),
+            None => by_rule.push((&storm.rule, started, joined)),
+        }
+    }
+    for (rule, started, joined) in by_rule {
+        let counters = edge.metrics().storm(rule);
+        counters.started.inc_by(started);
+        counters.members.inc_by(joined);
+    }
+}
+
+pub(crate) fn json_response(status: StatusCode, body: &impl Serialize, size: usize) -> Response {
+    let mut json = Vec::with_capacity(size);
+    if let Err(error) = serde_json::to_writer(&mut json, body) {
+        tracing::error!(%error, "answer could not be written");
+        return Problem::internal().into_response();
+    }
+    let mut response = Response::new(Body::from(json));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

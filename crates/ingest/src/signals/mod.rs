@@ -1,0 +1,224 @@
+//! Signals in: the routes that senders post to.
+//!
+//! ```text
+//! headers ─► body within limits ─► parse (in place, or as a stream) ─► one decide ─► durable ─► answer
+//! ```
+
+mod answer;
+mod decide;
+mod media;
+mod stream;
+
+use std::io::Read;
+use std::sync::Arc;
+
+use crate::adapters::Normaliser;
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use compact_str::CompactString;
+use http::header::USER_AGENT;
+use http::{HeaderMap, StatusCode};
+use seawall_model::Timestamp;
+use seawall_telemetry::RejectReason;
+
+use crate::adapters::{self, BodyError, ParsedBody};
+use crate::body::{Beginning, BodyReader};
+use crate::detach::Detached;
+use crate::edge::Edge;
+use crate::layer::RequestId;
+use crate::problem::Problem;
+
+pub(crate) use answer::{BodyAnswer, SignalAnswer};
+pub(crate) use decide::json_response;
+pub(crate) use media::require_json;
+
+/// Bodies up to this size are parsed where they lie; larger ones while they arrive.
+const IN_PLACE: u64 = 1024 * 1024;
+
+/// Who is speaking, by the format it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Alertmanager,
+    Prometheus,
+    KubernetesEvent,
+}
+
+impl Source {
+    pub(crate) const ALL: [Self; 3] = [Self::Alertmanager, Self::Prometheus, Self::KubernetesEvent];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alertmanager => "alertmanager",
+            Self::Prometheus => "prometheus",
+            Self::KubernetesEvent => "kubernetes-event",
+        }
+    }
+
+    fn parse(
+        self,
+        body: Bytes,
+        normaliser: &Normaliser,
+        received: Timestamp,
+        most: usize,
+    ) -> Result<ParsedBody, BodyError> {
+        match self {
+            Self::Alertmanager => adapters::parse_alertmanager(body, normaliser, received, most),
+            Self::Prometheus => adapters::parse_prometheus(body, normaliser, received, most),
+            Self::KubernetesEvent => adapters::parse_kubernetes_event(body, normaliser, received, most),
+        }
+    }
+
+    fn parse_stream(
+        self,
+        body: impl Read,
+        normaliser: &Normaliser,
+        received: Timestamp,
+        most: usize,
+    ) -> Result<ParsedBody, BodyError> {
+        match self {
+            Self::Alertmanager => adapters::stream_alertmanager(body, normaliser, received, most),
+            Self::Prometheus => adapters::stream_prometheus(body, normaliser, received, most),
+            Self::KubernetesEvent => adapters::stream_kubernetes_event(body, normaliser, received, most),
+        }
+    }
+}
+
+/// What the answer says about the request itself.
+struct Arrival {
+    id: CompactString,
+    received: Timestamp,
+}
+
+/// Alerts as an Alertmanager webhook sends them (version 4; Grafana's is a superset).
+#[utoipa::path(
+    post,
+    path = "/api/v1/signals/prometheus",
+    operation_id = "sendAlertmanagerWebhook",
+    tag = "signals",
+    request_body(content = serde_json::Value, description = "Alertmanager webhook, version 4"),
+    responses(
+        (status = 201, description = "At least one request was created and exists", body = BodyAnswer<'static>),
+        (status = 202, description = "Durable; nothing new exists yet. A single alert is answered without `results`", body = SignalAnswer<'static>),
+        (status = "4XX", description = "Problem", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
+        (status = 503, description = "Not durable or saturated; send again after `Retry-After`", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn alertmanager(
+    State(edge): State<Arc<Edge>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, Problem> {
+    receive(edge, Source::Alertmanager, id, request).await
+}
+
+/// Alerts as Prometheus sends them to an Alertmanager.
+#[utoipa::path(
+    post,
+    path = "/api/v2/alerts",
+    operation_id = "sendPrometheusAlerts",
+    tag = "signals",
+    request_body(content = Vec<serde_json::Value>, description = "Alerts of the Alertmanager v2 API"),
+    responses(
+        (status = 200, description = "Durable", body = BodyAnswer<'static>),
+        (status = "4XX", description = "Problem", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
+        (status = 503, description = "Not durable or saturated; send again after `Retry-After`", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn prometheus(
+    State(edge): State<Arc<Edge>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, Problem> {
+    receive(edge, Source::Prometheus, id, request).await
+}
+
+/// One Kubernetes Event (core/v1 or events.k8s.io/v1).
+#[utoipa::path(
+    post,
+    path = "/api/v1/signals/kubernetes-event",
+    operation_id = "sendKubernetesEvent",
+    tag = "signals",
+    request_body(content = serde_json::Value, description = "A Kubernetes Event"),
+    responses(
+        (status = 201, description = "A request was created and exists", body = SignalAnswer<'static>),
+        (status = 202, description = "Durable, or suppressed because the event is not a warning", body = SignalAnswer<'static>),
+        (status = "4XX", description = "Problem", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
+        (status = 503, description = "Not durable or saturated; send again after `Retry-After`", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn kubernetes_event(
+    State(edge): State<Arc<Edge>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, Problem> {
+    receive(edge, Source::KubernetesEvent, id, request).await
+}
+
+async fn receive(
+    edge: Arc<Edge>,
+    source: Source,
+    id: RequestId,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let arrival = Arrival { id: id.0, received: edge.now() };
+    let result = take(edge.clone(), source, arrival, &parts, body).await;
+    result.map_err(|problem| {
+        count_refused(&edge, source, problem.status);
+        for_sender(&edge, problem, &parts.headers)
+    })
+}
+
+async fn take(
+    edge: Arc<Edge>,
+    source: Source,
+    arrival: Arrival,
+    parts: &http::request::Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    require_json(&parts.headers)?;
+    let limits = &edge.settings().limits;
+    let mut body = BodyReader::new(&edge, &parts.extensions, body, limits.body_bytes)?;
+    match body.begin(IN_PLACE).await? {
+        Beginning::Part(pieces) => stream::receive(edge, source, arrival, pieces, body).await,
+        Beginning::Whole(bytes) => {
+            let parsed = source.parse(bytes, &edge.normaliser(), arrival.received, limits.alerts_per_body);
+            let parsed = parsed.map_err(|error| parse_problem(&edge, source, error))?;
+            Detached::new(&edge.clone(), decide::decide(edge, source, parsed, arrival, body.into_held()))
+                .await
+        }
+    }
+}
+
+/// Counts bodies that were refused as a whole; what the store refused and what was invalid is counted by the alert.
+fn count_refused(edge: &Edge, source: Source, status: StatusCode) {
+    let reason = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => RejectReason::TooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => RejectReason::MediaType,
+        StatusCode::REQUEST_TIMEOUT => RejectReason::Timeout,
+        _ => return,
+    };
+    edge.source(source).rejected(reason, 1);
+}
+
+fn parse_problem(edge: &Edge, source: Source, error: BodyError) -> Problem {
+    match error {
+        BodyError::TooMany { limit, received } => {
+            Problem::too_large("the number of alerts", limit as u64, received as u64)
+        }
+        other => {
+            edge.source(source).rejected(RejectReason::Malformed, 1);
+            Problem::malformed(other.to_string())
+        }
+    }
+}
+
+/// Some senders take a 4xx for the end of the matter. What they should simply send again is a 503 for them.
+fn for_sender(edge: &Edge, problem: Problem, headers: &HeaderMap) -> Problem {
+    let agent = headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+    let gives_up = || edge.settings().retryable_for.iter().any(|name| agent.starts_with(name.as_bytes()));
+    if problem.status == StatusCode::REQUEST_TIMEOUT && gives_up() { problem.as_retryable() } else { problem }
+}
