@@ -30,11 +30,11 @@ impl Raw {
         self.0.shutdown().await.ok();
     }
 
-    /// Everything until the other side closes, or what has come `within` that time.
-    pub async fn read_all(&mut self, within: Duration) -> (String, Closed) {
+    /// Everything until the other side closes, or what has come `within` that time; and whether it has closed.
+    pub async fn read_all(&mut self, within: Duration) -> (String, bool) {
         let mut received = Vec::new();
         let read = tokio::time::timeout(within, self.0.read_to_end(&mut received)).await;
-        let closed = if read.is_ok() { Closed::Yes } else { Closed::No };
+        let closed = read.is_ok();
         (String::from_utf8_lossy(&received).into_owned(), closed)
     }
 
@@ -53,13 +53,6 @@ impl Raw {
         tokio::time::timeout(within, answer).await.ok();
         String::from_utf8_lossy(&received).into_owned()
     }
-}
-
-/// Whether the other side has closed the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
-    Yes,
-    No,
 }
 
 fn is_whole(received: &[u8]) -> bool {

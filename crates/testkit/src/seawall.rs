@@ -87,6 +87,11 @@ impl SeawallBuilder {
         command
     }
 
+    /// Where it was told to listen.
+    pub fn address(&self) -> SocketAddr {
+        self.listen.parse().expect("an address of the loopback interface")
+    }
+
     /// Starts the process and does not wait for anything.
     pub fn spawn(&self) -> Process {
         Process::spawn(&self.name, &mut self.command(), &self.log(), None)
@@ -95,7 +100,7 @@ impl SeawallBuilder {
     /// Starts it and waits until it is ready.
     pub async fn start(mut self) -> Seawall {
         let process = self.spawn();
-        let address = self.address(&process).await;
+        let address = self.found_address(&process).await;
         // A second life listens where the first one did.
         self.listen = address.to_string();
         let mut seawall = Seawall { recipe: self, process, client: Client::new(address) };
@@ -103,8 +108,8 @@ impl SeawallBuilder {
         seawall
     }
 
-    async fn address(&self, process: &Process) -> SocketAddr {
-        let asked: SocketAddr = self.listen.parse().expect("an address of the loopback interface");
+    async fn found_address(&self, process: &Process) -> SocketAddr {
+        let asked = self.address();
         if asked.port() != 0 {
             return asked;
         }

@@ -1,0 +1,21 @@
+//! The real `seawall`, started as a process and used over HTTP, signals and its command line, the way people use it.
+//!
+//! What is asserted on is the requests that exist afterwards; answers alone prove nothing.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a step that fails here is a test that fails")]
+
+mod alertmanager;
+mod books;
+mod commands;
+mod configuration;
+mod damage;
+mod full_disk;
+mod hostile;
+mod large_bodies;
+mod large_storms;
+mod metrics;
+mod prometheus;
+mod repeats;
+mod scale;
+mod shutdown;
+mod storms;
+mod support;

@@ -1,0 +1,96 @@
+//! Everything that is shown can move.
+
+use std::collections::BTreeSet;
+
+use seawall_testkit::{Alert, Client, Samples, SmallDisk, eventually};
+
+use crate::support::{SOON, fire, name_of, scene};
+
+/// The families of the contract that belong to what exists.
+const FAMILIES: [&str; 23] = [
+    "seawall_signals_received",
+    "seawall_decisions",
+    "seawall_signals_rejected",
+    "seawall_storms_started",
+    "seawall_storms_open",
+    "seawall_storm_members",
+    "seawall_requests_published",
+    "seawall_requests_open",
+    "seawall_requests_avoided",
+    "seawall_publish_pending",
+    "seawall_publish_oldest_pending_seconds",
+    "seawall_publish_duration_seconds",
+    "seawall_publish_errors",
+    "seawall_state_operation_duration_seconds",
+    "seawall_state_errors",
+    "seawall_state_available",
+    "seawall_state_outages",
+    "seawall_state_outage_seconds",
+    "seawall_incidents_open",
+    "seawall_http_requests",
+    "seawall_http_request_duration_seconds",
+    "seawall_http_requests_in_flight",
+    "seawall_build",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_metric_moves() {
+    let scene = scene().await;
+    let disk = SmallDisk::mount(&scene, "disk", 96);
+    let seawall = scene.seawall("seawall").data_dir(disk.path().join("data")).start().await;
+    let client = seawall.client();
+    let mut moved = BTreeSet::new();
+
+    let mut watch = client.watch("").await;
+    for alert in Alert::pods("PodCrashLooping", "prod", 15) {
+        fire(&client, &alert).await;
+        note(&client, &mut moved).await;
+    }
+    fire(&client, &Alert::new("DiskFull", "prod", "db-0").resolved()).await;
+    client.post("/webhook/prometheus", "{").await.expect("an answer");
+    let request = watch.next(SOON).await.expect("the request is made").request();
+    client.set_phase("prod", name_of(&request), "Completed").await;
+    // Held: pending until the hold is over.
+    for alert in Alert::pods("QuotaExceeded", "shop", 2) {
+        fire(&client, &alert).await;
+    }
+    eventually(SOON, || async {
+        let pending = samples(&client).await.sum("seawall_publish_oldest_pending_seconds", &[]);
+        if pending > 0.0 { Ok(()) } else { Err("nothing is overdue") }
+    })
+    .await;
+    note(&client, &mut moved).await;
+
+    disk.fill(0);
+    let mut number = 0;
+    eventually(SOON, || {
+        number += 1;
+        let alert = Alert::new(&format!("Problem{number}"), &format!("tenant-{number}"), "web-0");
+        let client = client.clone();
+        async move { if fire(&client, &alert).await.status == 503 { Ok(()) } else { Err("still taken") } }
+    })
+    .await;
+    note(&client, &mut moved).await;
+    disk.free();
+    eventually(SOON, || async {
+        let ready = client.get("/readyz").await.expect("an answer").status == 200;
+        if ready { Ok(()) } else { Err("not ready") }
+    })
+    .await;
+    note(&client, &mut moved).await;
+
+    let still: Vec<_> = FAMILIES.iter().filter(|family| !moved.contains(**family)).collect();
+    assert!(still.is_empty(), "did not move: {still:?}");
+    let shown = samples(&client).await.families;
+    let unknown: Vec<_> = shown.iter().filter(|family| !moved.contains(*family)).collect();
+    assert!(unknown.is_empty(), "shown, but nothing moves them: {unknown:?}");
+}
+
+async fn samples(client: &Client) -> Samples {
+    Samples::parse(&client.get("/metrics").await.expect("an answer").text())
+}
+
+async fn note(client: &Client, moved: &mut BTreeSet<String>) {
+    let samples = samples(client).await;
+    moved.extend(samples.families.iter().filter(|family| samples.moved(family)).cloned());
+}
