@@ -102,7 +102,11 @@ impl Normaliser {
             severity: names.slot("severity"),
             cluster: names.slot(&config.cluster_label),
             namespace: Object::new("namespace", &mut names),
-            resources: config.resource_labels.iter().map(|label| ResourceRule::new(label, &mut names)).collect(),
+            resources: config
+                .resource_labels
+                .iter()
+                .map(|label| ResourceRule::new(label, &mut names))
+                .collect(),
             exporters: Exporters::new(&config.state_exporters, &config.host_exporters, &mut names),
             extra,
             grouping,
@@ -121,7 +125,8 @@ impl Normaliser {
         context: Arc<Context>,
         common: &'n Labels<'_>,
     ) -> Body<'n> {
-        let known = |(name, value): &'n (Cow<'_, str>, Cow<'_, str>)| Some((self.names.find(name)?, &**value));
+        let known =
+            |(name, value): &'n (Cow<'_, str>, Cow<'_, str>)| Some((self.names.find(name)?, &**value));
         Body {
             normaliser: self,
             source: source.into(),

@@ -40,7 +40,7 @@ pub struct Identity {
     pub resource: CompactString,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
     pub fingerprint: Fingerprint,
     pub identity: Identity,
