@@ -20,7 +20,7 @@ mod engine;
 mod explain;
 mod group;
 mod incident;
-// pub mod normalise;
+pub mod normalise;
 mod open;
 mod phase;
 mod record;
