@@ -39,7 +39,7 @@ use subject::{Object, ResourceRule, UNKNOWN};
 pub use config::{NormaliserConfig, ResourceLabel};
 pub use event::Event;
 pub use payload::{bounded_alert, bounded_event};
-pub use rejection::{NotTaken, Rejection};
+pub use rejection::{NotTaken, Rejection, Suppressed};
 
 /// The longest name, namespace, resource, cluster or identity label that is taken, in bytes. Kubernetes allows 253;
 /// an `instance` may be an address with a query.

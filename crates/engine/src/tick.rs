@@ -139,13 +139,14 @@ impl Engine {
 
     fn look_at_group(&mut self, key: GroupKey, now: Timestamp) {
         let Some(group) = self.groups.get_mut(&key) else { return };
-        group.slide(now, group.window);
         match group.newest() {
-            Some(newest) => {
+            // All or nothing: which entries still count is decided when the group counts, at its own time.
+            Some(newest) if now - newest < group.window => {
                 let due = newest + group.window;
                 self.group_checks.push(Reverse((due, key)));
             }
-            None => {
+            _ => {
+                group.entries = std::collections::VecDeque::new();
                 group.queued = false;
                 if group.storm.is_none() {
                     self.groups.remove(&key);

@@ -251,7 +251,12 @@ impl Engine {
         now: Timestamp,
     ) -> Decision {
         self.leave_storm(index);
-        self.count_signal(index, Urgency::of(signal), now);
+        let urgency = Urgency::of(signal);
+        self.count_signal(index, urgency, now);
+        if let Some(incident) = self.incidents.get_mut(index) {
+            // The new request rises to the worst that it has seen itself.
+            incident.pulse.urgency = urgency;
+        }
         let arrival = Arrival { policy, signal, now, index, previous: None };
         let overdue =
             self.storms.get(storm).is_some_and(|it| now - it.facts.opened_at >= it.facts.max_duration);

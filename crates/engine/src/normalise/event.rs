@@ -7,7 +7,7 @@ use seawall_model::{Context, Field, Payload, Severity, Signal, SignalType, Times
 
 use super::signal::Draft;
 use super::subject::is_cluster_scoped;
-use super::{MAX_PART, Normaliser, NotTaken, Rejection, signal, time};
+use super::{MAX_PART, Normaliser, NotTaken, Rejection, Suppressed, signal, time};
 
 /// One event of core/v1 or events.k8s.io/v1. Texts that were not given are empty.
 #[derive(Clone, Copy, Debug)]

@@ -40,12 +40,18 @@ impl Rejection {
     }
 }
 
-/// Why something that was understood does not become a signal.
+/// Nothing is wrong with it; it reports no problem.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("events of type `{event_type}` report no problem, only `Warning` and `Error` do")]
+pub struct Suppressed {
+    pub event_type: CompactString,
+}
+
+/// Why something does not become a signal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
-    /// Nothing is wrong with it; it reports no problem.
-    #[error("events of type `{event_type}` report no problem, only `Warning` and `Error` do")]
-    Suppressed { event_type: CompactString },
+    #[error(transparent)]
+    Suppressed(#[from] Suppressed),
     #[error(transparent)]
     Rejected(#[from] Rejection),
 }
