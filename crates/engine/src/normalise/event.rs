@@ -47,9 +47,8 @@ impl Normaliser {
     ) -> Result<Signal, NotTaken> {
         let is_error = event.event_type.eq_ignore_ascii_case("Error");
         if !is_error && !event.event_type.eq_ignore_ascii_case("Warning") {
-            return Err(NotTaken::Suppressed {
-                event_type: signal::shown(cut(event.event_type, SHOWN_TYPE)),
-            });
+            let event_type = signal::shown(cut(event.event_type, SHOWN_TYPE));
+            return Err(Suppressed { event_type }.into());
         }
         if event.reason.is_empty() {
             return Err(Rejection::NoReason.into());
