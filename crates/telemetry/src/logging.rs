@@ -40,10 +40,24 @@ pub enum LoggingError {
     Install(#[from] TryInitError),
 }
 
-/// Sends the events of this process to standard error. `filter` is a level (`info`) or a list of directives
-/// (`info,seawall_store=debug`). To be called once.
+/// A plain level is meant for Seawall itself; of the libraries beneath it only warnings are of use to an operator.
+fn directives(filter: &str) -> String {
+    match filter.parse::<tracing::Level>() {
+        Ok(level) if level > tracing::Level::WARN => {
+            let ours = CRATES.map(|name| format!("{name}={filter}")).join(",");
+            format!("warn,{ours}")
+        }
+        _ => filter.to_owned(),
+    }
+}
+
+const CRATES: [&str; 6] =
+    ["seawall", "seawall_engine", "seawall_ingest", "seawall_server", "seawall_store", "seawall_telemetry"];
+
+/// Sends the events of this process to standard error. `filter` is a level (`info`), which is Seawall's own, or a
+/// list of directives (`info,seawall_store=debug`). To be called once.
 pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+    let filter = EnvFilter::builder().parse(directives(filter))?;
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
         LogFormat::Auto => !terminal,

@@ -1,10 +1,11 @@
 //! The tables on disk, and what it means to commit to them.
 
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, UserKey};
 use seawall_engine::{ClosedRequest, request_key};
 use seawall_engine::{Engine, Table};
 use seawall_model::{RemediationRequestStatus, RequestDoc, RequestRef};
@@ -32,45 +33,66 @@ struct Head {
     sequence: u64,
 }
 
-const HEAD: &[u8] = b"head";
+const HEAD: &[u8] = b"mhead";
 
-/// Handles to everything on disk; cheap to clone, readable from any thread.
+/// Handles to everything on disk; cheap to clone, readable from any thread. Three trees and not one per table: each costs
+/// several syncs when the directory is made, and memory of its own.
 #[derive(Clone)]
 pub(super) struct Tables {
-    pub(super) incidents: Keyspace,
-    pub(super) touches: Keyspace,
-    pub(super) storms: Keyspace,
+    /// What is open: incidents, touches, storms, meta.
+    live: Keyspace,
+    /// What requests show, by `namespace/name`.
     pub(super) requests: Keyspace,
-    pub(super) closed: Keyspace,
-    pub(super) status: Keyspace,
-    meta: Keyspace,
+    /// What became of requests: final states and what workers reported.
+    outcomes: Keyspace,
 }
+
+/// Keys start with the table they belong to.
+const CLOSED: u8 = b'c';
+const STATUS: u8 = b's';
 
 impl Tables {
     fn open(db: &Database) -> fjall::Result<Self> {
-        let table = |name: &str| {
+        let tree = |name: &str| {
             db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))
         };
-        Ok(Self {
-            incidents: table("incidents")?,
-            touches: table("touches")?,
-            storms: table("storms")?,
-            requests: table("requests")?,
-            closed: table("closed")?,
-            status: table("status")?,
-            meta: table("meta")?,
-        })
+        Ok(Self { live: tree("live")?, requests: tree("requests")?, outcomes: tree("outcomes")? })
     }
 
-    fn of(&self, table: Table) -> &Keyspace {
+    /// The tree of a table and the key in it.
+    fn place(&self, table: Table, key: &[u8]) -> (&Keyspace, UserKey) {
+        let tagged = |tag: u8| [&[tag], key].concat().into();
         match table {
-            Table::Incident => &self.incidents,
-            Table::Touch => &self.touches,
-            Table::Storm => &self.storms,
-            Table::Request => &self.requests,
-            Table::Closed => &self.closed,
-            Table::Meta => &self.meta,
+            Table::Incident => (&self.live, tagged(b'i')),
+            Table::Touch => (&self.live, tagged(b't')),
+            Table::Storm => (&self.live, tagged(b's')),
+            Table::Meta => (&self.live, tagged(b'm')),
+            Table::Request => (&self.requests, key.into()),
+            Table::Closed => (&self.outcomes, tagged(CLOSED)),
         }
+    }
+
+    fn closed_key(reference: &RequestRef) -> Vec<u8> {
+        [&[CLOSED][..], &request_key(reference)].concat()
+    }
+
+    fn status_key(reference: &RequestRef) -> Vec<u8> {
+        [&[STATUS][..], &request_key(reference)].concat()
+    }
+
+    /// Closed requests by name, from after this key on; keys are those of [`Table::Closed`].
+    pub(super) fn closed_after(
+        &self,
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, ClosedRequest), StoreError>> {
+        let start = [&[CLOSED][..], after.unwrap_or_default()].concat();
+        let entries = self
+            .outcomes
+            .range::<&[u8], _>((Bound::Excluded(&start[..]), Bound::Excluded(&[CLOSED + 1][..])));
+        entries.map(|entry| {
+            let (key, value) = entry.into_inner().map_err(unreadable)?;
+            Ok((key[1..].to_vec(), postcard::from_bytes(&value).map_err(unreadable)?))
+        })
     }
 
     pub(super) fn doc(&self, reference: &RequestRef) -> Result<Option<RequestDoc>, StoreError> {
@@ -78,14 +100,14 @@ impl Tables {
     }
 
     pub(super) fn closed(&self, reference: &RequestRef) -> Result<Option<ClosedRequest>, StoreError> {
-        read(&self.closed, &request_key(reference))
+        read(&self.outcomes, &Self::closed_key(reference))
     }
 
     pub(super) fn status(
         &self,
         reference: &RequestRef,
     ) -> Result<Option<RemediationRequestStatus>, StoreError> {
-        let Some(value) = self.status.get(request_key(reference)).map_err(unreadable)? else {
+        let Some(value) = self.outcomes.get(Self::status_key(reference)).map_err(unreadable)? else {
             return Ok(None);
         };
         serde_json::from_slice(&value).map(Some).map_err(unreadable)
@@ -130,7 +152,7 @@ impl Disk {
         let reached = mark.read().map_err(|error| damaged(directory, &error.to_string()))?;
         let db = open_database(&directory.join("db"))?;
         let tables = Tables::open(&db).map_err(|error| classify(directory, &error))?;
-        let head: Option<Head> = match tables.meta.get(HEAD).map_err(|error| classify(directory, &error))? {
+        let head: Option<Head> = match tables.live.get(HEAD).map_err(|error| classify(directory, &error))? {
             None => None,
             Some(value) => {
                 Some(postcard::from_bytes(&value).map_err(|error| damaged(directory, &error.to_string()))?)
@@ -169,21 +191,24 @@ impl Disk {
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
         let is_start = engine.is_none();
         if let Some(engine) = engine {
-            engine.drain(&mut |table, key, value| match value {
-                Some(value) => batch.insert(self.tables.of(table), key, value),
-                None => batch.remove(self.tables.of(table), key),
+            engine.drain(&mut |table, key, value| {
+                let (tree, key) = self.tables.place(table, key);
+                match value {
+                    Some(value) => batch.insert(tree, key, value),
+                    None => batch.remove(tree, key),
+                }
             });
         }
         for (reference, closed) in &extra.closed {
             match closed.as_ref().map(postcard::to_stdvec) {
-                Some(Ok(value)) => batch.insert(&self.tables.closed, request_key(reference), value),
-                _ => batch.remove(&self.tables.closed, request_key(reference)),
+                Some(Ok(value)) => batch.insert(&self.tables.outcomes, Tables::closed_key(reference), value),
+                _ => batch.remove(&self.tables.outcomes, Tables::closed_key(reference)),
             }
         }
         for (reference, status) in &extra.status {
             match status.as_ref().map(serde_json::to_vec) {
-                Some(Ok(value)) => batch.insert(&self.tables.status, request_key(reference), value),
-                _ => batch.remove(&self.tables.status, request_key(reference)),
+                Some(Ok(value)) => batch.insert(&self.tables.outcomes, Tables::status_key(reference), value),
+                _ => batch.remove(&self.tables.outcomes, Tables::status_key(reference)),
             }
         }
         for reference in &extra.docs_gone {
@@ -194,7 +219,7 @@ impl Disk {
         }
         let head = Head { format: FORMAT, epoch: self.epoch, sequence: self.next_sequence() };
         // A record of three numbers always encodes.
-        batch.insert(&self.tables.meta, HEAD, postcard::to_stdvec(&head).unwrap_or_default());
+        batch.insert(&self.tables.live, HEAD, postcard::to_stdvec(&head).unwrap_or_default());
         batch.commit()?;
         self.sequence += 1;
         self.mark.write(self.sequence)?;
@@ -243,16 +268,16 @@ fn check_head(directory: &Path, head: Option<Head>, reached: Option<u64>) -> Res
 
 fn restore(tables: &Tables, epoch: u64) -> Result<Engine, String> {
     let mut restoring = Engine::restoring(epoch);
-    let state = [
-        (Table::Incident, &tables.incidents),
-        (Table::Touch, &tables.touches),
-        (Table::Storm, &tables.storms),
-    ];
-    for (table, keyspace) in state {
-        for entry in keyspace.iter() {
-            let (key, value) = entry.into_inner().map_err(|error| error.to_string())?;
-            restoring.read(table, &key, &value).map_err(|error| error.to_string())?;
-        }
+    for entry in tables.live.iter() {
+        let (key, value) = entry.into_inner().map_err(|error| error.to_string())?;
+        let table = match key.first() {
+            Some(b'i') => Table::Incident,
+            Some(b't') => Table::Touch,
+            Some(b's') => Table::Storm,
+            Some(b'm') => Table::Meta,
+            _ => return Err(format!("unknown record {key:?}")),
+        };
+        restoring.read(table, &key[1..], &value).map_err(|error| error.to_string())?;
     }
     Ok(restoring.finish())
 }

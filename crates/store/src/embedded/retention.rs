@@ -1,7 +1,5 @@
 //! Finished requests leave after their time.
 
-use std::ops::Bound;
-
 use seawall_engine::ClosedRequest;
 use seawall_model::{Phase, Policy, RequestRef, Timestamp};
 
@@ -34,10 +32,9 @@ impl Retention {
         }
         self.last = Some(now);
         let mut expired = Vec::new();
-        let after = self.cursor.take().map_or(Bound::Unbounded, Bound::Excluded);
-        for entry in tables.closed.range((after, Bound::Unbounded)).take(AT_ONCE) {
-            let (key, value) = entry.into_inner().map_err(unreadable)?;
-            let closed: ClosedRequest = postcard::from_bytes(&value).map_err(unreadable)?;
+        let after = self.cursor.take();
+        for entry in tables.closed_after(after.as_deref()).take(AT_ONCE) {
+            let (key, closed) = entry?;
             if let Some(record) =
                 is_over(&closed, policy, now).then(|| load(tables, &key, closed)).transpose()?
             {
@@ -46,7 +43,7 @@ impl Retention {
                 extra.docs_gone.extend(record.iter().map(|it| it.doc.reference.clone()));
                 expired.extend(record);
             }
-            self.cursor = Some(key.to_vec());
+            self.cursor = Some(key);
         }
         Ok(expired)
     }
