@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use seawall_engine::{ClosedRequest, Engine, Publication, Table};
-use seawall_model::{Phase, Policy, RequestDoc, RequestRef, RequestState, Signal, Timestamp};
+use seawall_model::{Fingerprint, Phase, Policy, RequestDoc, RequestRef, RequestState, Signal, Timestamp};
 
 use crate::history::Step;
 use crate::ledger::Ledger;
-use crate::naive::Naive;
+use crate::naive::{Memory, Naive};
 use crate::view::{Sink, SinkRequest, Verdict};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 pub type Disk = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
 
-const TABLES: [Table; 5] = [Table::Incident, Table::Touch, Table::Storm, Table::Request, Table::Closed];
+const TABLES: [Table; 6] =
+    [Table::Incident, Table::Touch, Table::Storm, Table::Request, Table::Closed, Table::Meta];
 
 /// The engine with a disk, and a clock that the test turns.
 pub struct Machine {
@@ -86,11 +87,7 @@ impl Machine {
         self.ready.clear();
         let records = self.disk.iter().filter_map(|((number, key), value)| {
             let table = TABLES.into_iter().find(|table| number_of(*table) == *number)?;
-            matches!(table, Table::Incident | Table::Touch | Table::Storm).then_some((
-                table,
-                key.as_slice(),
-                value.as_slice(),
-            ))
+            Some((table, key.as_slice(), value.as_slice()))
         });
         self.engine = Engine::restore(self.epoch, records).unwrap();
         self.engine.begin(self.sequence);
@@ -121,6 +118,16 @@ impl Machine {
     }
 }
 
+impl Memory for Machine {
+    fn has_problem(&self, fingerprint: &Fingerprint) -> bool {
+        self.engine.explain(&self.policy, fingerprint, self.now).is_some()
+    }
+
+    fn has_storm(&self, request: &RequestRef) -> bool {
+        self.engine.phase(request).is_some()
+    }
+}
+
 fn number_of(table: Table) -> u8 {
     match table {
         Table::Incident => 0,
@@ -128,6 +135,7 @@ fn number_of(table: Table) -> u8 {
         Table::Storm => 2,
         Table::Request => 3,
         Table::Closed => 4,
+        Table::Meta => 5,
     }
 }
 
@@ -164,8 +172,7 @@ impl Comparison {
             Step::Tick(by) => {
                 self.move_clock(*by);
                 self.machine.tick();
-                let Machine { engine, policy, now, .. } = &self.machine;
-                self.naive.tick(policy, *now, &|known| engine.explain(policy, known, *now).is_some());
+                self.naive.tick(&self.machine.policy, self.machine.now, &self.machine);
             }
             Step::Commit => self.commit(),
             Step::Crash { lost } => self.crash(*lost),
@@ -220,7 +227,8 @@ impl Comparison {
         }
         self.machine.crash();
         (self.naive, self.ledger) = self.durable.clone();
-        self.ledger.crashed(&self.machine.requests());
+        self.naive.restarted();
+        self.ledger.crashed(&self.machine.requests(), self.machine.now);
         self.compare();
     }
 

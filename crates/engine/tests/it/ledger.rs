@@ -64,7 +64,8 @@ impl Ledger {
     }
 
     /// After a restart whoever watches lists everything anew.
-    pub fn crashed(&mut self, requests: &Requests) {
+    pub fn crashed(&mut self, requests: &Requests, now: Timestamp) {
+        self.latest = self.latest.max(now);
         self.breaks += 1;
         self.last_delivery = None;
         for (name, published) in &mut self.published {
@@ -112,6 +113,10 @@ impl Ledger {
 
     pub fn reported(&mut self, reference: &RequestRef, phase: Phase) {
         self.last_delivery = None;
+        let id = reference.id;
+        if self.names.iter().any(|other| other.id.prefix == id.prefix && other.id.generation > id.generation) {
+            return; // Too late: the problem has ended and has another request now.
+        }
         let known = self.phases.entry(reference.clone()).or_default();
         if *known != Phase::Finished {
             *known = phase;
@@ -207,7 +212,13 @@ impl Ledger {
     }
 
     /// I8.
-    fn check_publication(&mut self, policy: &Policy, requests: &Requests, publication: &Publication, at: Timestamp) {
+    fn check_publication(
+        &mut self,
+        policy: &Policy,
+        requests: &Requests,
+        publication: &Publication,
+        at: Timestamp,
+    ) {
         let name = &publication.reference;
         let (_, state) =
             requests.get(name).unwrap_or_else(|| panic!("{name} is published and does not exist"));
@@ -236,7 +247,10 @@ impl Ledger {
         for (name, (_, state)) in requests {
             let RequestState { epoch, sequence, .. } = *state;
             let published = RequestState { epoch, sequence, ..self.published[name].state.clone() };
-            assert_eq!(&published, state, "what was published last of {name} (left) is not how it is (right)");
+            assert_eq!(
+                &published, state,
+                "what was published last of {name} (left) is not how it is (right)"
+            );
         }
     }
 }

@@ -5,15 +5,18 @@
 
 mod storms;
 mod upkeep;
+mod windows;
 
 use std::collections::{BTreeSet, HashMap};
 
 use seawall_model::{
-    DecisionKind, Fingerprint, Millis, Phase, Policy, Priority, RemediationPath, RequestId, RequestRef,
-    Severity, Signal, StormRule, Timestamp,
+    DecisionKind, Fingerprint, Phase, Policy, Priority, RemediationPath, RequestId, RequestRef, Severity,
+    Signal, StormRule, Timestamp,
 };
 
 use crate::view::{Resource, Verdict};
+pub use upkeep::Memory;
+use windows::{Entry, Group, groups_of};
 
 /// Severity with what follows from it; the three always move together.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,6 +85,7 @@ pub struct Storm {
     pub successor: Option<usize>,
     pub supersedes: BTreeSet<RequestId>,
     pub members: Vec<Member>,
+    is_needed: bool,
     forgotten: bool,
 }
 
@@ -95,24 +99,6 @@ pub struct Member {
     pub count: u64,
 }
 
-/// The rule, the cluster, and the values of the fields the rule groups by.
-#[derive(Clone, Debug, PartialEq)]
-struct Group {
-    rule: String,
-    cluster: String,
-    values: Vec<String>,
-}
-
-/// One new incident that counts towards a threshold.
-#[derive(Clone, Debug)]
-struct Entry {
-    group: Group,
-    window: Millis,
-    at: Timestamp,
-    fingerprint: Fingerprint,
-    generation: u32,
-}
-
 #[derive(Clone, Debug, Default)]
 pub struct Naive {
     incidents: HashMap<Fingerprint, Incident>,
@@ -121,42 +107,54 @@ pub struct Naive {
     pub storms: Vec<Storm>,
     /// In order of opening.
     entries: Vec<Entry>,
+    /// The highest generation of an incident that was forgotten.
+    last_forgotten: u32,
 }
 
 impl Naive {
     pub fn decide(&mut self, policy: &Policy, signal: &Signal, now: Timestamp) -> Verdict {
-        let t = self.effective_time(policy, signal, now);
+        let t = self.time_of_problem(signal, now);
         if signal.resolved {
             self.resolve(signal.fingerprint, t)
         } else if self.is_open(policy, signal.fingerprint, t) {
             self.repeat(policy, signal, t)
         } else {
-            self.open(policy, signal, t)
+            self.open(policy, signal, self.time_of_groups(policy, signal, t))
         }
     }
 
-    /// The time of a problem, of its groups and of its storm never goes backwards, whatever the clock does.
-    fn effective_time(&self, policy: &Policy, signal: &Signal, now: Timestamp) -> Timestamp {
+    /// The time of a problem and of its storm never goes backwards, whatever the clock does.
+    fn time_of_problem(&self, signal: &Signal, now: Timestamp) -> Timestamp {
+        let Some(incident) = self.incidents.get(&signal.fingerprint) else { return now };
+        let storm = incident.storm.filter(|_| !signal.resolved).map(|storm| &self.storms[storm].request);
+        let seen_in_storm = storm.map(|request| self.requests[request].last_seen);
+        now.max(incident.last_seen).max(seen_in_storm.unwrap_or(now))
+    }
+
+    /// Neither does that of a group, which matters to new incidents.
+    fn time_of_groups(&self, policy: &Policy, signal: &Signal, now: Timestamp) -> Timestamp {
         let groups: Vec<Group> = groups_of(policy, signal).into_iter().map(|(_, group)| group).collect();
-        let incident = self.incidents.get(&signal.fingerprint);
-        let counted = self.entries.iter().filter(|entry| groups.contains(&entry.group)).map(|entry| entry.at);
-        let storms = self.storms.iter().enumerate().filter(|(index, storm)| {
-            let is_member = incident.is_some_and(|incident| incident.storm == Some(*index));
-            storm.ended_at.is_none() && (is_member || groups.contains(&storm.group))
-        });
-        let seen = incident.map(|incident| incident.last_seen).into_iter();
-        seen.chain(counted).chain(storms.map(|(_, storm)| storm.last_seen)).fold(now, Timestamp::max)
+        let open = self.storms.iter().filter(|storm| storm.ended_at.is_none() && groups.contains(&storm.group));
+        let counted = groups.iter().filter_map(|group| self.newest(group));
+        open.map(|storm| storm.last_seen).chain(counted).fold(now, Timestamp::max)
     }
 
     // ---- what is open -------------------------------------------------------------------------------------------
 
     /// Whether a firing signal of this fingerprint would be a repeat.
     fn is_open(&mut self, policy: &Policy, fingerprint: Fingerprint, t: Timestamp) -> bool {
+        let storm = self.incidents.get(&fingerprint).and_then(|incident| incident.storm);
+        storm.is_some_and(|storm| self.current_storm(storm, t).is_some())
+            || self.is_open_by_itself(policy, fingerprint, t)
+    }
+
+    /// The request's own state refines the silence timer.
+    fn is_open_by_itself(&self, policy: &Policy, fingerprint: Fingerprint, t: Timestamp) -> bool {
         let Some(incident) = self.incidents.get(&fingerprint) else { return false };
-        let (storm, last_seen) = (incident.storm, incident.last_seen);
-        if storm.is_some_and(|storm| self.current_storm(storm, t).is_some()) {
+        if incident.storm.is_some_and(|storm| self.storms[storm].ended_at.is_none()) {
             return true;
         }
+        let last_seen = incident.last_seen;
         let request = &self.requests[&self.counting_request(fingerprint)];
         match (request.released_at, request.phase) {
             (Some(released_at), _) => t < released_at + policy.cooldown,
@@ -234,7 +232,7 @@ impl Naive {
         request.urgency.rise(Urgency::of(signal));
         if let Some(storm) = self.incidents[&signal.fingerprint].storm {
             if self.storms[storm].ended_at.is_none() {
-                self.storms[storm].last_seen = t;
+                self.storms[storm].last_seen = self.storms[storm].last_seen.max(t);
             }
             self.make_member(storm, signal.fingerprint);
         }
@@ -244,7 +242,10 @@ impl Naive {
 
     fn open(&mut self, policy: &Policy, signal: &Signal, t: Timestamp) -> Verdict {
         let fingerprint = signal.fingerprint;
-        let previous = self.incidents.get(&fingerprint).map(|incident| incident.generation);
+        let last = self.incidents.get(&fingerprint).map(|incident| incident.generation);
+        // Of a problem that was forgotten it is only known how late it can have opened.
+        let forgotten = Some(self.last_forgotten).filter(|last| t.as_seconds() <= i64::from(*last));
+        let previous = last.max(forgotten);
         let own = name_of(policy, signal, t, previous);
         if let Some(old) = self.incidents.get(&fingerprint)
             && let Some(request) = self.requests.get_mut(&old.own)
@@ -274,18 +275,8 @@ impl Naive {
             return self.verdict(DecisionKind::Aggregated, fingerprint, false);
         }
         for (rule, group) in &groups {
-            self.entries.retain(|entry| {
-                entry.group != *group || (entry.at > t - rule.window && entry.fingerprint != fingerprint)
-            });
-            let generation = self.incidents[&fingerprint].generation;
-            self.entries.push(Entry {
-                group: group.clone(),
-                window: rule.window,
-                at: t,
-                fingerprint,
-                generation,
-            });
-            if self.entries.iter().filter(|entry| entry.group == *group).count() >= rule.threshold as usize {
+            self.count(rule, group, fingerprint, t);
+            if self.living(group).count() >= rule.threshold as usize {
                 return self.trip(policy, rule, group, signal, t);
             }
         }
@@ -303,10 +294,8 @@ impl Naive {
         t: Timestamp,
     ) -> Option<Timestamp> {
         let in_burst = |(rule, group): &&(StormRule, Group)| {
-            rule.threshold > 1
-                && self.entries.iter().any(|entry| {
-                    entry.group == *group && entry.fingerprint != fingerprint && entry.at > t - rule.hold
-                })
+            let recent = |entry: &Entry| entry.fingerprint != fingerprint && entry.at > t - rule.hold;
+            rule.threshold > 1 && self.living(group).any(recent)
         };
         let burst = groups.iter().filter(in_burst).map(|(rule, _)| rule.hold).max().filter(|hold| *hold > 0);
         let first = groups.iter().map(|(rule, _)| rule.hold_first).max().filter(|hold| *hold > 0);
@@ -334,17 +323,6 @@ impl Naive {
         assert!(reused.is_none(), "the name {reference} was used before");
         reference
     }
-}
-
-/// The groups a signal counts in, in the order of the rules. A signal that lacks a field is in no group of that rule.
-fn groups_of(policy: &Policy, signal: &Signal) -> Vec<(StormRule, Group)> {
-    let group = |rule: &StormRule| {
-        let values: Option<Vec<String>> =
-            rule.group_by.iter().map(|field| signal.field(field).map(str::to_owned)).collect();
-        let cluster = signal.identity.cluster.to_string();
-        Some((rule.clone(), Group { rule: rule.name.to_string(), cluster, values: values? }))
-    };
-    policy.rules.iter().filter_map(group).collect()
 }
 
 fn name_of(policy: &Policy, signal: &Signal, t: Timestamp, previous: Option<u32>) -> RequestRef {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use seawall_model::{DecisionKind, Fingerprint, Phase, Policy, RequestRef, Signal, StormRule, Timestamp};
 
-use super::{Entry, Group, Member, Naive, Storm, name_of};
+use super::windows::Group;
+use super::{Member, Naive, Storm, name_of};
 use crate::view::Verdict;
 
 impl Naive {
@@ -18,19 +19,16 @@ impl Naive {
         t: Timestamp,
     ) -> Verdict {
         let tripping = signal.fingerprint;
-        let earlier: Vec<Fingerprint> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.group == *group && entry.fingerprint != tripping)
-            .filter(|entry| self.may_take_part(policy, entry, t))
-            .map(|entry| entry.fingerprint)
-            .collect();
+        let earlier = self.living(group).filter(|entry| entry.fingerprint != tripping);
+        let earlier = earlier.filter(|entry| self.may_take_part(policy, entry.fingerprint, t));
+        let earlier: Vec<Fingerprint> = earlier.map(|entry| entry.fingerprint).collect();
         let leader = earlier.first().copied().filter(|leader| self.own_phase(*leader).is_early());
         let request = match leader {
             Some(leader) => self.incidents[&leader].own.clone(),
             None => self.make_request(signal, t, None),
         };
         let storm = self.begin_storm(rule, group, request, t);
+        self.make_member(storm, leader.unwrap_or(tripping));
         for fingerprint in earlier {
             if self.own_phase(fingerprint) == Phase::Acting {
                 self.link(storm, fingerprint);
@@ -49,15 +47,12 @@ impl Naive {
     }
 
     /// Requests that are finished, and incidents that ended by silence, stay what they were.
-    fn may_take_part(&self, policy: &Policy, entry: &Entry, t: Timestamp) -> bool {
-        let incident = &self.incidents[&entry.fingerprint];
-        if incident.generation != entry.generation {
-            return false; // It ended, and is open again with other labels, counted in other groups.
-        }
+    fn may_take_part(&self, policy: &Policy, fingerprint: Fingerprint, t: Timestamp) -> bool {
+        let incident = &self.incidents[&fingerprint];
         if self.requests[&incident.own].held_until.is_some() {
             return true; // Nobody has seen its request, so nothing can stay what it was.
         }
-        match self.own_phase(entry.fingerprint) {
+        match self.own_phase(fingerprint) {
             Phase::Finished => false,
             Phase::Waiting => t < incident.last_seen + policy.ttl,
             Phase::Studied | Phase::Acting => true,
@@ -81,6 +76,7 @@ impl Naive {
             successor: None,
             supersedes: BTreeSet::new(),
             members: Vec::new(),
+            is_needed: true,
             forgotten: false,
         });
         index
@@ -111,7 +107,7 @@ impl Naive {
         self.make_member(storm, fingerprint);
     }
 
-    /// Lists the incident as a member with its present counts; it counts for no rule any more.
+    /// Lists the incident as a member with its present counts.
     pub(super) fn make_member(&mut self, storm: usize, fingerprint: Fingerprint) {
         let incident = self.incidents.get_mut(&fingerprint).unwrap();
         incident.storm = Some(storm);
@@ -122,12 +118,18 @@ impl Naive {
             last_seen: incident.last_seen,
             count: incident.count,
         };
-        let members = &mut self.storms[storm].members;
+        // Where the clock has gone back, a member may have been seen later than the signal that makes it one.
+        let storm = &mut self.storms[storm];
+        if storm.ended_at.is_none() {
+            storm.last_seen = storm.last_seen.max(member.last_seen);
+        }
+        let request = self.requests.get_mut(&storm.request).unwrap();
+        request.last_seen = request.last_seen.max(member.last_seen);
+        let members = &mut storm.members;
         match members.iter_mut().find(|known| known.fingerprint == fingerprint) {
             Some(known) => *known = member,
             None => members.push(member),
         }
-        self.entries.retain(|entry| entry.fingerprint != fingerprint);
     }
 
     /// The storm is older than its rule allows: the signal opens a successor with a request of its own.

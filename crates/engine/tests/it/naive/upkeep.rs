@@ -5,6 +5,13 @@ use seawall_model::{DecisionKind, Fingerprint, Phase, Policy, RequestRef, Timest
 use super::{Incident, Naive};
 use crate::view::{Verdict, VerdictStorm};
 
+/// What is no longer needed may be forgotten now or later, so the naive model asks what is still remembered. Forgetting
+/// what is needed is a defect.
+pub trait Memory {
+    fn has_problem(&self, fingerprint: &Fingerprint) -> bool;
+    fn has_storm(&self, request: &RequestRef) -> bool;
+}
+
 impl Naive {
     /// Marks the incident, and the storm when all who are still its members are resolved. Opens and prolongs nothing.
     pub(super) fn resolve(&mut self, fingerprint: Fingerprint, t: Timestamp) -> Verdict {
@@ -72,33 +79,39 @@ impl Naive {
         self.incidents.insert(request.fingerprint, incident);
     }
 
-    /// Time passes. What is no longer needed may be forgotten now or later, so the naive model is told what the engine
-    /// still `remembers`; forgetting what is needed is a defect.
-    pub fn tick(&mut self, policy: &Policy, now: Timestamp, remembers: &dyn Fn(&Fingerprint) -> bool) {
+    /// Time passes.
+    pub fn tick(&mut self, policy: &Policy, now: Timestamp, memory: &impl Memory) {
         for request in self.requests.values_mut() {
             request.held_until = request.held_until.filter(|until| *until > now);
         }
         for storm in 0..self.storms.len() {
             self.storm_is_open(storm, now);
         }
-        self.entries.retain(|entry| entry.at > now - entry.window);
-        let fingerprints: Vec<Fingerprint> = self.incidents.keys().copied().collect();
-        let open: Vec<Fingerprint> =
-            fingerprints.into_iter().filter(|fingerprint| self.is_open(policy, *fingerprint, now)).collect();
+        self.forget_old_groups(now);
+        let is_open = |fingerprint: &Fingerprint| self.is_open_by_itself(policy, *fingerprint, now);
+        let open: Vec<Fingerprint> = self.incidents.keys().copied().filter(is_open).collect();
         for (index, storm) in self.storms.iter_mut().enumerate() {
             let has_open_member = open.iter().any(|open| self.incidents[open].storm == Some(index));
             let is_old = storm.ended_at.is_some_and(|ended_at| now >= ended_at + policy.storm_memory);
-            storm.forgotten = storm.forgotten || (is_old && !has_open_member);
+            storm.is_needed = !is_old || has_open_member;
+            storm.forgotten = storm.forgotten || !memory.has_storm(&storm.request);
+            let lost = storm.is_needed && storm.forgotten;
+            assert!(!lost, "the engine has forgotten the storm of {}, which is still needed", storm.request);
         }
+        let counted: Vec<Fingerprint> =
+            self.incidents.keys().copied().filter(|fingerprint| self.is_counted(*fingerprint, now)).collect();
         self.incidents.retain(|fingerprint, incident| {
-            let counts = self.entries.iter().any(|entry| entry.fingerprint == *fingerprint);
-            let is_member = incident.storm.is_some_and(|storm| !self.storms[storm].forgotten);
+            let counts = counted.contains(fingerprint);
+            let is_member = incident.storm.is_some_and(|storm| self.storms[storm].is_needed);
             let is_needed = open.contains(fingerprint) || counts || is_member;
-            let is_remembered = remembers(fingerprint);
+            let is_remembered = memory.has_problem(fingerprint);
             assert!(
                 is_remembered || !is_needed,
                 "the engine has forgotten {fingerprint}, which is still needed"
             );
+            if !is_remembered {
+                self.last_forgotten = self.last_forgotten.max(incident.generation);
+            }
             is_remembered
         });
     }
