@@ -9,3 +9,12 @@
 //! ```
 
 pub mod config;
+mod error;
+mod reload;
+mod run;
+mod server;
+
+pub use error::ServeError;
+pub use run::{run, termination};
+pub use seawall_ingest::DrainReport;
+pub use server::{Running, Server};

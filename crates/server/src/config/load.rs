@@ -126,6 +126,13 @@ impl Config {
         Ok(de::read(&Node::from_yaml(text, &file_origin("configuration"))?)?)
     }
 
+    /// The keys whose values differ, in the order of the tree. A changed list is one key.
+    pub fn keys_that_differ(&self, other: &Self) -> Vec<String> {
+        let (this, other) = (Node::of(self), Node::of(other));
+        let paths = keys().list.iter().map(|key| (key, KeyPath::from(key.dotted().as_str())));
+        paths.filter(|(_, path)| this.get(path) != other.get(path)).map(|(key, _)| key.dotted()).collect()
+    }
+
     /// Validates it as if it had been read from a file.
     pub fn validated(&self, allow_anonymous: bool) -> Result<Settings, ConfigErrors> {
         validate(self, &Node::empty(), allow_anonymous).map(|(settings, _)| settings)

@@ -24,6 +24,6 @@ pub use error::{ConfigError, ConfigErrors, KeyPath, Origin, Step};
 pub use keys::schema;
 pub use load::{Flags, Loaded, Sources};
 pub use reference::reference;
-pub use settings::{LimitSettings, Settings, TimeoutSettings};
+pub use settings::Settings;
 pub use tree::*;
 pub use units::{Period, Size};

@@ -45,7 +45,7 @@ is for editors.
 On `SIGHUP`, and within a few seconds of a change of the file, the configuration is read again. `dedup`, `storm`,
 `classify` and `sink.store.retention` apply from the next alert on, all at once. Everything else needs a restart, and
 the log says which changed keys wait for one. A file with a mistake changes nothing: what was in effect stays, the log
-says what is wrong, and `seawall_config_reloads_total{outcome=\"refused\"}` counts it.
+says what is wrong, and `seawall_config_reloads_total{outcome=\"failure\"}` counts it.
 
 ## Exit codes
 

@@ -2,44 +2,30 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use seawall_engine::normalise::{Normaliser, NormaliserConfig};
+use seawall_ingest::EdgeSettings;
 use seawall_model::Policy;
-
-use super::tree;
+use seawall_telemetry::LogFormat;
 
 /// A validated configuration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub listen: SocketAddr,
+    /// A second listener for metrics and health.
     pub metrics_listen: Option<SocketAddr>,
-    /// Whether other machines may be served although nobody is asked who they are.
-    pub allow_anonymous: bool,
-    pub limits: LimitSettings,
-    pub timeouts: TimeoutSettings,
-    pub identity: tree::Identity,
-    pub classify: tree::Classify,
+    pub edge: EdgeSettings,
+    pub normaliser: NormaliserConfig,
     pub policy: Policy,
     pub data_dir: PathBuf,
-    pub log_format: Option<tree::LogFormat>,
-    pub log_level: tree::LogLevel,
+    pub log_format: LogFormat,
+    /// As the logger reads it: `info`.
+    pub log_filter: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitSettings {
-    pub body_bytes: usize,
-    pub alerts_per_body: usize,
-    pub concurrent_requests: usize,
-    pub buffered_bytes: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimeoutSettings {
-    pub header: Duration,
-    pub body: Duration,
-    pub idle: Duration,
-    pub write: Duration,
-    pub request: Duration,
-    pub drain_delay: Duration,
-    pub drain: Duration,
+impl Settings {
+    /// What turns alerts into signals, for these rules.
+    pub fn build_normaliser(&self) -> Normaliser {
+        Normaliser::new(&self.normaliser, &self.policy)
+    }
 }

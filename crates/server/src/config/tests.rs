@@ -256,9 +256,9 @@ fn variables_can_carry_lists_and_maps() {
         ("SEAWALL_STORM__SAMPLE", "7"),
     ];
     let settings = load("", &env, Flags::default()).unwrap().settings;
-    assert_eq!(settings.identity.extra_labels, ["team", "shard"]);
+    assert_eq!(settings.normaliser.extra_labels, ["team", "shard"]);
     assert_eq!(settings.policy.rules[0].threshold, 3);
-    assert_eq!(settings.classify.environments["shop"], "production");
+    assert_eq!(settings.normaliser.environments["shop"], "production");
     assert_eq!(settings.policy.sample, 7);
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
+use seawall_engine::normalise::NormaliserConfig;
 use seawall_model::{Policy, Severity, StormRule};
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +41,7 @@ pub struct Server {
     /// Address and port for alerts and requests. An address that other machines can reach needs `--allow-anonymous`,
     /// because this version has no authentication.
     pub listen: String,
-    /// Address and port of its own for `/metrics` and health; without it they are served with everything else.
+    /// A second address and port for `/metrics` and health alone, for example one that only the monitoring reaches.
     pub metrics_listen: Option<String>,
     /// What is taken at most; more is answered 413, or 503 when waiting helps.
     pub limits: Limits,
@@ -74,11 +75,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        let limits = seawall_ingest::Limits::default();
+        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
         Self {
-            body_bytes: Size::from_bytes(64 << 20),
-            alerts_per_body: 100_000,
-            concurrent_requests: 1024,
-            buffered_bytes: Size::from_bytes(256 << 20),
+            body_bytes: Size::from_bytes(limits.body_bytes),
+            alerts_per_body: count(limits.alerts_per_body),
+            concurrent_requests: count(limits.concurrent_requests),
+            buffered_bytes: Size::from_bytes(limits.buffered_bytes),
         }
     }
 }
@@ -105,14 +108,15 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
+        let timeouts = seawall_ingest::Timeouts::default();
         Self {
-            header: Period::from_millis(5_000),
-            body: Period::from_millis(10_000),
-            idle: Period::from_millis(120_000),
-            write: Period::from_millis(10_000),
-            request: Period::from_millis(15_000),
-            drain_delay: Period::from_millis(0),
-            drain: Period::from_millis(30_000),
+            header: timeouts.header.into(),
+            body: timeouts.body.into(),
+            idle: timeouts.idle.into(),
+            write: timeouts.write.into(),
+            request: timeouts.request.into(),
+            drain_delay: timeouts.drain_delay.into(),
+            drain: timeouts.drain.into(),
         }
     }
 }
@@ -124,7 +128,8 @@ pub struct Identity {
     pub cluster_label: String,
     /// Further labels that are part of the identity.
     pub extra_labels: Vec<String>,
-    /// Labels that name the affected resource, the first one present wins.
+    /// Labels that name the affected resource, the first one present wins. A label that is not one of the default ones
+    /// gives its own kind: `kafka_topic` names a `KafkaTopic`.
     pub resource_labels: Vec<String>,
     /// Exporters whose own `pod`, `container` and `service` labels say nothing about what the alert is about.
     pub exporters: Exporters,
@@ -132,25 +137,11 @@ pub struct Identity {
 
 impl Default for Identity {
     fn default() -> Self {
+        let config = NormaliserConfig::default();
         Self {
-            cluster_label: "cluster".to_owned(),
-            extra_labels: Vec::new(),
-            resource_labels: texts([
-                "pod",
-                "deployment",
-                "statefulset",
-                "daemonset",
-                "job_name",
-                "cronjob",
-                "horizontalpodautoscaler",
-                "persistentvolumeclaim",
-                "persistentvolume",
-                "poddisruptionbudget",
-                "node",
-                "ingress",
-                "service",
-                "instance",
-            ]),
+            cluster_label: config.cluster_label.into(),
+            extra_labels: texts(config.extra_labels),
+            resource_labels: texts(config.resource_labels.into_iter().map(|resource| resource.label)),
             exporters: Exporters::default(),
         }
     }
@@ -167,15 +158,13 @@ pub struct Exporters {
 
 impl Default for Exporters {
     fn default() -> Self {
-        Self {
-            state: texts(["kube-state-metrics", "openshift-state-metrics"]),
-            host: texts(["node-exporter", "windows-exporter", "blackbox-exporter", "snmp-exporter"]),
-        }
+        let config = NormaliserConfig::default();
+        Self { state: texts(config.state_exporters), host: texts(config.host_exporters) }
     }
 }
 
-fn texts<const N: usize>(words: [&str; N]) -> Vec<String> {
-    words.map(str::to_owned).into()
+fn texts(words: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
+    words.into_iter().map(Into::into).collect()
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -360,7 +349,7 @@ impl Default for StoreSink {
 pub struct Telemetry {
     /// `json` or `pretty`; without it `pretty` on a terminal and `json` elsewhere. Read at start only.
     pub log_format: Option<LogFormat>,
-    /// What is logged: this and everything worse.
+    /// What is logged: this and everything worse. Read at start only.
     pub log_level: LogLevel,
 }
 

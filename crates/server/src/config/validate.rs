@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use seawall_engine::MAX_RULES;
+use seawall_engine::normalise::{NormaliserConfig, ResourceLabel};
+use seawall_ingest::{EdgeSettings, Limits, Timeouts};
 use seawall_model::{Field, Policy, StormRule};
 
 use super::error::{ConfigError, ConfigErrors, KeyPath};
 use super::node::Node;
-use super::settings::{LimitSettings, Settings, TimeoutSettings};
-use super::tree::{Config, Rule};
+use super::settings::Settings;
+use super::tree::{Config, LogFormat, LogLevel, Rule};
 use super::units::{Period, Size};
-
-/// More rules than anybody can reason about, and each costs a look per new problem.
-const MAX_RULES: usize = 64;
 
 /// Names of rules are values of labels of metrics and requests.
 const MAX_RULE_NAME: usize = 63;
@@ -35,8 +35,11 @@ pub(crate) fn validate(
         .as_deref()
         .and_then(|address| check.address(address, "server.metricsListen"));
     check.listeners(listen, metrics_listen, allow_anonymous);
-    let limits = check.limits(config);
-    let timeouts = check.timeouts(config);
+    let edge = EdgeSettings {
+        limits: check.limits(config),
+        timeouts: check.timeouts(config),
+        ..EdgeSettings::default()
+    };
     check.identity(config);
     check.classify(config);
     let policy = check.policy(config);
@@ -48,19 +51,48 @@ pub(crate) fn validate(
             let settings = Settings {
                 listen,
                 metrics_listen,
-                allow_anonymous,
-                limits,
-                timeouts,
-                identity: config.identity.clone(),
-                classify: config.classify.clone(),
+                edge,
+                normaliser: normaliser(config),
                 policy,
                 data_dir: config.state.embedded.path.clone(),
-                log_format: config.telemetry.log_format,
-                log_level: config.telemetry.log_level,
+                log_format: match config.telemetry.log_format {
+                    None => seawall_telemetry::LogFormat::Auto,
+                    Some(LogFormat::Json) => seawall_telemetry::LogFormat::Json,
+                    Some(LogFormat::Pretty) => seawall_telemetry::LogFormat::Pretty,
+                },
+                log_filter: match config.telemetry.log_level {
+                    LogLevel::Error => "error",
+                    LogLevel::Warn => "warn",
+                    LogLevel::Info => "info",
+                    LogLevel::Debug => "debug",
+                    LogLevel::Trace => "trace",
+                },
             };
             Ok((settings, check.warnings))
         }
         _ => Err(ConfigErrors(check.errors)),
+    }
+}
+
+fn normaliser(config: &Config) -> NormaliserConfig {
+    let identity = &config.identity;
+    let texts = |words: &[String]| words.iter().map(Into::into).collect();
+    let mut severities = NormaliserConfig::default().severities;
+    let words = config.classify.severity.iter();
+    severities.extend(words.map(|(word, severity)| (word.to_lowercase().into(), *severity)));
+    NormaliserConfig {
+        cluster_label: identity.cluster_label.as_str().into(),
+        extra_labels: texts(&identity.extra_labels),
+        resource_labels: identity.resource_labels.iter().map(|label| ResourceLabel::of(label)).collect(),
+        state_exporters: texts(&identity.exporters.state),
+        host_exporters: texts(&identity.exporters.host),
+        severities,
+        environments: config
+            .classify
+            .environments
+            .iter()
+            .map(|(namespace, environment)| (namespace.into(), environment.into()))
+            .collect(),
     }
 }
 
@@ -134,11 +166,11 @@ impl Check<'_> {
         usize::try_from(value).unwrap_or(usize::MAX)
     }
 
-    fn size(&mut self, size: Size, path: &str) -> usize {
+    fn size(&mut self, size: Size, path: &str) -> u64 {
         if size.as_bytes() == 0 {
             self.fail(path, "must be larger than zero");
         }
-        usize::try_from(size.as_bytes()).unwrap_or(usize::MAX)
+        size.as_bytes()
     }
 
     fn lasting(&mut self, period: Period, path: impl Into<KeyPath>) -> Period {
@@ -148,9 +180,9 @@ impl Check<'_> {
         period
     }
 
-    fn limits(&mut self, config: &Config) -> LimitSettings {
+    fn limits(&mut self, config: &Config) -> Limits {
         let limits = &config.server.limits;
-        let checked = LimitSettings {
+        let checked = Limits {
             body_bytes: self.size(limits.body_bytes, "server.limits.bodyBytes"),
             alerts_per_body: self.positive(limits.alerts_per_body, "server.limits.alertsPerBody"),
             concurrent_requests: self
@@ -169,9 +201,9 @@ impl Check<'_> {
         checked
     }
 
-    fn timeouts(&mut self, config: &Config) -> TimeoutSettings {
+    fn timeouts(&mut self, config: &Config) -> Timeouts {
         let timeouts = &config.server.timeouts;
-        TimeoutSettings {
+        Timeouts {
             header: self.lasting(timeouts.header, "server.timeouts.header").into(),
             body: self.lasting(timeouts.body, "server.timeouts.body").into(),
             idle: self.lasting(timeouts.idle, "server.timeouts.idle").into(),

@@ -1,0 +1,240 @@
+//! Requests: listed, shown, watched, worked on.
+
+use anyhow::Context;
+use seawall_model::{Clock, RemediationRequest, SystemClock, Timestamp};
+use serde_json::{Value, json};
+use tokio::time::{Duration, sleep};
+
+use crate::args::{ClientOptions, Format, RequestFilter, RequestName, RequestsCommand, RequestsOptions};
+use crate::client::{Client, encode};
+use crate::output::{print, print_json};
+use crate::sse::Events;
+use crate::table::{Table, age, shown};
+
+const PATH: &str = "/api/v1/requests";
+
+/// How long a watch waits before it connects again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+pub async fn requests(options: RequestsOptions) -> anyhow::Result<()> {
+    let RequestsOptions { command, filter, client } = options;
+    match command.unwrap_or(RequestsCommand::List { filter, client }) {
+        RequestsCommand::List { filter, client } => list(&filter, &client).await,
+        RequestsCommand::Get { name, client } => get(&name, &client).await,
+        RequestsCommand::Watch { filter, client } => watch(&filter, &client).await,
+        RequestsCommand::SetPhase { name, phase, message, client } => {
+            set_phase(&name, &phase, message, &client).await
+        }
+    }
+}
+
+async fn list(filter: &RequestFilter, options: &ClientOptions) -> anyhow::Result<()> {
+    let list = Client::new(&options.server)?.list(PATH, &filter.parameters()).await?;
+    if options.output == Format::Json {
+        return print_json(&list);
+    }
+    print(&request_table(&items(&list)?, SystemClock.now()))
+}
+
+/// The requests of a list.
+pub fn items(list: &Value) -> anyhow::Result<Vec<RemediationRequest>> {
+    serde_json::from_value(list["items"].clone()).context("what answers does not list requests")
+}
+
+/// One line per request.
+pub fn request_table(requests: &[RemediationRequest], now: Timestamp) -> String {
+    if requests.is_empty() {
+        return "No requests.\n".to_owned();
+    }
+    let mut table = Table::new(&[
+        "NAMESPACE",
+        "NAME",
+        "SIGNAL",
+        "SEVERITY",
+        "PRIORITY",
+        "PHASE",
+        "STORM",
+        "ALERTS",
+        "AGE",
+    ]);
+    for request in requests {
+        table.row(columns(request, now));
+    }
+    table.render()
+}
+
+fn columns(request: &RemediationRequest, now: Timestamp) -> [String; 9] {
+    let spec = &request.spec;
+    [
+        request.metadata.namespace.clone().unwrap_or_default(),
+        request.metadata.name.clone().unwrap_or_default(),
+        spec.signal_name.clone(),
+        spec.severity.as_str().to_owned(),
+        spec.priority.as_str().to_owned(),
+        phase(request),
+        if spec.is_storm { "true".to_owned() } else { String::new() },
+        spec.deduplication.occurrence_count.to_string(),
+        age(spec.deduplication.first_seen, now),
+    ]
+}
+
+/// The phase a worker has reported, or what became of the request without one.
+fn phase(request: &RemediationRequest) -> String {
+    let reported = request.status.as_ref().and_then(|status| status.overall_phase.clone());
+    match reported {
+        Some(phase) => phase,
+        None if request.spec.superseded_by.is_some() => "(superseded)".to_owned(),
+        None if request.spec.resolved_at.is_some() => "(resolved)".to_owned(),
+        None => String::new(),
+    }
+}
+
+async fn get(name: &RequestName, options: &ClientOptions) -> anyhow::Result<()> {
+    let document: Value = Client::new(&options.server)?.get(&path(name)?, &Vec::new()).await?;
+    match options.output {
+        Format::Json => print_json(&document),
+        Format::Table => print(&detail(&serde_json::from_value(document)?, SystemClock.now())),
+    }
+}
+
+fn path(name: &RequestName) -> anyhow::Result<String> {
+    let (namespace, name) = name.parts()?;
+    Ok(format!("{PATH}/{}/{}", encode(namespace), encode(name)))
+}
+
+/// Everything about one request that a person asks for.
+fn detail(request: &RemediationRequest, now: Timestamp) -> String {
+    let spec = &request.spec;
+    let target = &spec.target_resource;
+    let mut lines = vec![
+        ("Request", full_name(request)),
+        ("Signal", format!("{} ({})", spec.signal_name, spec.signal_type)),
+        ("About", format!("{} {}", target.kind, resource_name(target.namespace.as_deref(), &target.name))),
+        ("Severity", format!("{}, {}, {}", spec.severity.as_str(), spec.environment, spec.priority.as_str())),
+        ("Remediation", spec.remediation_path.as_str().to_owned()),
+        ("Phase", phase(request)),
+        ("Alerts", spec.deduplication.occurrence_count.to_string()),
+        ("First seen", seen(spec.deduplication.first_seen, now)),
+        ("Last seen", seen(spec.deduplication.last_seen, now)),
+        ("Fingerprint", spec.signal_fingerprint.clone()),
+    ];
+    let optional = |lines: &mut Vec<(&'static str, String)>, label, value: Option<String>| {
+        lines.extend(value.map(|value| (label, value)));
+    };
+    let status = request.status.as_ref();
+    optional(&mut lines, "Message", status.and_then(|status| status.message.clone()));
+    optional(&mut lines, "Resolved", spec.resolved_at.map(|at| seen(at, now)));
+    optional(&mut lines, "Superseded by", spec.superseded_by.clone());
+    let related = (!spec.related_requests.is_empty()).then(|| spec.related_requests.join(", "));
+    optional(&mut lines, "Related", related);
+    if let Some(storm) = &spec.storm_aggregation {
+        lines.push(("Storm", format!("{} (rule {})", storm.pattern, storm.rule)));
+        lines.push(("Problems", storm.alert_count.to_string()));
+        optional(&mut lines, "Ended", storm.ended_at.map(|at| seen(at, now)));
+        optional(&mut lines, "Continued by", storm.successor_ref.clone());
+    }
+    let width = lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    let mut text: String =
+        lines.iter().map(|(label, value)| format!("{label:width$}  {}\n", shown(value))).collect();
+    if let Some(storm) = &spec.storm_aggregation {
+        let mut table = Table::new(&["KIND", "NAMESPACE", "NAME", "ALERTS", "LAST SEEN"]);
+        for resource in &storm.affected_resources {
+            table.row([
+                resource.kind.clone(),
+                resource.namespace.clone().unwrap_or_default(),
+                resource.name.clone(),
+                resource.count.to_string(),
+                age(resource.last_seen, now),
+            ]);
+        }
+        text.push('\n');
+        text.push_str(&table.render());
+        if storm.truncated {
+            text.push_str("The list is a sample; the numbers above are exact.\n");
+        }
+    }
+    text
+}
+
+fn seen(at: Timestamp, now: Timestamp) -> String {
+    format!("{at} ({} ago)", age(at, now))
+}
+
+pub fn resource_name(namespace: Option<&str>, name: &str) -> String {
+    match namespace {
+        Some(namespace) if !namespace.is_empty() => format!("{namespace}/{name}"),
+        _ => name.to_owned(),
+    }
+}
+
+pub fn full_name(request: &RemediationRequest) -> String {
+    let name = request.metadata.name.as_deref().unwrap_or_default();
+    resource_name(request.metadata.namespace.as_deref(), name)
+}
+
+async fn set_phase(
+    name: &RequestName,
+    phase: &str,
+    message: Option<String>,
+    options: &ClientOptions,
+) -> anyhow::Result<()> {
+    let mut status = json!({ "overallPhase": phase });
+    if let Some(message) = message {
+        status["message"] = message.into();
+    }
+    let path = format!("{}/status", path(name)?);
+    let patched: Value = Client::new(&options.server)?.patch(&path, &json!({ "status": status })).await?;
+    match options.output {
+        Format::Json => print_json(&patched),
+        Format::Table => {
+            let request: RemediationRequest = serde_json::from_value(patched)?;
+            print(&format!("{} is {}\n", shown(&full_name(&request)), shown(&self::phase(&request))))
+        }
+    }
+}
+
+async fn watch(filter: &RequestFilter, options: &ClientOptions) -> anyhow::Result<()> {
+    let client = Client::new(&options.server)?;
+    let mut parameters = filter.parameters();
+    parameters.push(("watch", "true".to_owned()));
+    let mut last: Option<String> = None;
+    // A server that cannot be reached at first is a mistake; one that goes away later comes back.
+    let mut stream = client.stream(PATH, &parameters, None).await?;
+    loop {
+        let mut events = Events::new(stream);
+        while let Some(event) = events.next().await {
+            print_event(&event.kind, &event.data, options.output)?;
+            last = event.id.or(last);
+        }
+        eprintln!("seawall: the stream of {} ended; connecting again", options.server);
+        stream = loop {
+            sleep(AGAIN_AFTER).await;
+            if let Ok(stream) = client.stream(PATH, &parameters, last.as_deref()).await {
+                break stream;
+            }
+        };
+    }
+}
+
+fn print_event(kind: &str, data: &str, format: Format) -> anyhow::Result<()> {
+    let object: Value = serde_json::from_str(data).context("an event is not JSON")?;
+    if format == Format::Json {
+        return print(&format!("{}\n", json!({ "type": kind, "object": object })));
+    }
+    let request: RemediationRequest = serde_json::from_value(object)?;
+    print(&event_line(kind, &request))
+}
+
+/// One line per event; a table whose rows are not known yet.
+fn event_line(kind: &str, request: &RemediationRequest) -> String {
+    let storm = if request.spec.is_storm { " storm" } else { "" };
+    let alerts = request.spec.deduplication.occurrence_count;
+    let phase = phase(request);
+    let phase = if phase.is_empty() { String::new() } else { format!(" {}", shown(&phase)) };
+    format!(
+        "{kind:<8}  {}  {}  {alerts} alert{}{storm}{phase}\n",
+        shown(&full_name(request)),
+        shown(&request.spec.signal_name),
+        if alerts == 1 { "" } else { "s" },
+    )
+}

@@ -1,0 +1,46 @@
+//! Why the server could not start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use seawall_store::StoreError;
+
+use crate::config::ConfigErrors;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("configuration:\n{0}")]
+    Config(#[from] ConfigErrors),
+    #[error("start logging")]
+    Logging(#[from] seawall_telemetry::LoggingError),
+    #[error("open the data directory {}", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: StoreError,
+    },
+    #[error("listen on {address}")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("receive signals of the system")]
+    Signals(#[source] std::io::Error),
+    #[error("close the data directory {}", path.display())]
+    Close {
+        path: PathBuf,
+        #[source]
+        source: StoreError,
+    },
+    /// A task ended that only shutdown may end.
+    #[error("a task of the server ended unexpectedly")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl ServeError {
+    /// Whether what was asked for is wrong, rather than what happened.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Config(_))
+    }
+}

@@ -1,0 +1,153 @@
+//! Starting everything, and stopping it in the reverse order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use seawall_engine::normalise::Normaliser;
+use seawall_ingest::{DrainReport, Edge};
+use seawall_model::{Clock, Policy, SystemClock};
+use seawall_store::{EmbeddedOptions, EmbeddedStore, StateStore};
+use seawall_telemetry::Metrics;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ServeError;
+use crate::config::Settings;
+
+/// How the product is put together. Everything that runs Seawall (the command, the demo, tests, measurements) starts
+/// here, so that there is no second wiring that could behave differently.
+pub struct Server;
+
+impl Server {
+    /// Starts with the given settings; alerts are taken when this returns. Does not touch logging or signals of the
+    /// system, which belong to the process.
+    pub async fn start(settings: Settings) -> Result<Running, ServeError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = open_store(&settings, Arc::clone(&clock)).await?;
+        let metrics = Arc::new(Metrics::new());
+        let normaliser = Arc::new(settings.build_normaliser());
+        let edge =
+            Edge::new(Arc::clone(&store), normaliser, settings.edge.clone(), Arc::clone(&metrics), clock);
+        match listen(&settings).await {
+            Ok(listeners) => Ok(Running::spawn(settings.data_dir, store, metrics, edge, listeners)),
+            Err(error) => {
+                // The data directory is free again when the caller learns of the error.
+                if let Err(close) = store.close().await {
+                    tracing::warn!(error = %close, "data directory was not closed cleanly");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dyn StateStore>, ServeError> {
+    let path = settings.data_dir.clone();
+    let policy = Arc::new(settings.policy.clone());
+    // Recovery reads and computes for as long as there is something to recover.
+    let opened = tokio::task::spawn_blocking(move || {
+        EmbeddedStore::open(EmbeddedOptions { path: path.clone() }, policy, clock)
+            .map_err(|source| ServeError::Open { path, source })
+    });
+    Ok(opened.await??)
+}
+
+struct Listeners {
+    main: Bound,
+    metrics: Option<Bound>,
+}
+
+/// A listener, and where it really listens: port 0 lets the system choose.
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+async fn listen(settings: &Settings) -> Result<Listeners, ServeError> {
+    let main = bind(settings.listen).await?;
+    let metrics = match settings.metrics_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    Ok(Listeners { main, metrics })
+}
+
+async fn bind(address: SocketAddr) -> Result<Bound, ServeError> {
+    let fail = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    Ok(Bound { listener, address })
+}
+
+/// A server that takes alerts. To be ended with [`Running::stop`]; dropping it leaves it running.
+pub struct Running {
+    address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
+    data_dir: PathBuf,
+    store: Arc<dyn StateStore>,
+    metrics: Arc<Metrics>,
+    edge: Arc<Edge>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    serving: JoinHandle<DrainReport>,
+}
+
+impl Running {
+    fn spawn(
+        data_dir: PathBuf,
+        store: Arc<dyn StateStore>,
+        metrics: Arc<Metrics>,
+        edge: Arc<Edge>,
+        listeners: Listeners,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let Bound { listener, address } = listeners.main;
+        let router = seawall_ingest::router(Arc::clone(&edge));
+        let until = stop.clone().cancelled_owned();
+        let serving = tasks.spawn(seawall_ingest::serve(listener, router, Arc::clone(&edge), until));
+        let metrics_address = listeners.metrics.map(|Bound { listener, address }| {
+            let router = seawall_ingest::operations_router(Arc::clone(&edge));
+            let until = stop.clone().cancelled_owned();
+            tasks.spawn(seawall_ingest::serve(listener, router, Arc::clone(&edge), until));
+            address
+        });
+        tasks.close();
+        Self { address, metrics_address, data_dir, store, metrics, edge, stop, tasks, serving }
+    }
+
+    /// Where alerts are taken.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where metrics and health are served alone, if anywhere.
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Decides by these rules from now on.
+    pub fn apply(&self, normaliser: Normaliser, policy: Policy) {
+        // Signals first carry what the new rules group by, then the rules ask for it: the other way round, signals in
+        // between would lack it and be left out of their groups.
+        self.edge.set_normaliser(Arc::new(normaliser));
+        self.store.set_policy(Arc::new(policy));
+    }
+
+    /// Ends it: readiness says no, the listener closes after the drain delay, what was begun is answered within the
+    /// drain time, and everything acknowledged is on disk.
+    pub async fn stop(self) -> Result<DrainReport, ServeError> {
+        self.stop.cancel();
+        let report = self.serving.await?;
+        self.tasks.wait().await;
+        self.store.close().await.map_err(|source| ServeError::Close { path: self.data_dir, source })?;
+        Ok(report)
+    }
+}
