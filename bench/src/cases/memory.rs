@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::{fill, template};
 use crate::candidates::{Candidate, Lab, Running};
-use crate::control;
 use crate::payload::{Dialect, Numbers, Spread};
 use crate::report::{Figure, Report, Section, grouped, mebibytes};
 use crate::settings::Settings;
+use crate::{clock, control};
 
 /// Most bytes a live incident may cost.
 const BYTES: f64 = 300.0;
@@ -29,7 +29,7 @@ pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
     for target in settings.incidents {
         let took = fill(&running, &body, &mut numbers, (target - sent) / BODY)?;
         sent = target;
-        let live = live_incidents(&running)?;
+        let live = live_incidents(&running, target)?;
         let resident = running.server.settled(SETTLE)?;
         let each = (resident as f64 - idle as f64) / live;
         eprintln!("memory: {} live incidents after {took:.1?}, {each:.0} B each", grouped(live));
@@ -42,7 +42,7 @@ pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
         last = (live, resident);
     }
     let running = running.crash_and_restart(lab)?;
-    let after = live_incidents(&running)?;
+    let after = live_incidents(&running, sent)?;
     anyhow::ensure!(after == last.0, "{after} of {} incidents are live after a crash and a restart", last.0);
     let ready = running.server.ready_after;
     let resident = running.server.settled(SETTLE)?;
@@ -77,8 +77,14 @@ fn figure(live: f64, each: f64) -> Figure {
     }
 }
 
-/// As Seawall counts them.
-fn live_incidents(running: &Running) -> Result<f64> {
-    let metrics = control::get(running.server.address, "/metrics")?;
-    Ok(control::metric(&metrics.text(), "seawall_incidents_open", ""))
+/// As Seawall counts them. What its metrics say may be some tenths of a second old, so the number is waited for; when it
+/// does not come, because the first incidents have already ended by silence, whatever is there is taken.
+fn live_incidents(running: &Running, expected: u64) -> Result<f64> {
+    let mut live = Ok(0.0);
+    clock::poll(Duration::from_millis(100), Duration::from_secs(3), || {
+        live = control::get(running.server.address, "/metrics")
+            .map(|metrics| control::metric(&metrics.text(), "seawall_incidents_open", ""));
+        live.as_ref().is_ok_and(|live| *live as u64 == expected).then_some(())
+    });
+    live
 }

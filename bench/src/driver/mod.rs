@@ -105,3 +105,97 @@ fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use seawall_model::Timestamp;
+
+    use super::*;
+    use crate::payload::{Dialect, Numbers, Spread, Template};
+
+    /// Answers every request on so many connections; every tenth of a connection with `tenth`.
+    fn server(connections: usize, tenth: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().take(connections) {
+                let stream = stream.unwrap();
+                std::thread::spawn(move || serve(&stream, tenth));
+            }
+        });
+        address
+    }
+
+    fn serve(stream: &TcpStream, tenth: &str) {
+        let mut reader = BufReader::new(stream);
+        for request in 1.. {
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap() == 0 {
+                    return;
+                }
+                if let Some(value) = line.strip_prefix("Content-Length: ") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line == "\r\n" {
+                    break;
+                }
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            let status = if request % 10 == 0 { tenth } else { "202 Accepted" };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok");
+            (&mut &*stream).write_all(answer.as_bytes()).unwrap();
+        }
+    }
+
+    fn template(alerts: usize) -> Template {
+        Template::new(Dialect::Webhook, Spread::Apart, alerts, Timestamp::from_millis(0))
+    }
+
+    #[test]
+    fn a_closed_loop_sends_exactly_what_it_was_told_to() {
+        let load = Closed {
+            target: server(4, "202 Accepted"),
+            template: &template(300),
+            connections: 4,
+            stop: Stop::Requests(101),
+            warm_up: Duration::ZERO,
+        };
+        let sent = load.run(&mut Numbers::fresh(0)).unwrap();
+        assert_eq!(sent.answers.accepted, 101);
+        sent.answers.check().unwrap();
+    }
+
+    #[test]
+    fn refusals_are_not_taken_for_answers() {
+        let load = Closed {
+            target: server(1, "503 Service Unavailable"),
+            template: &template(1),
+            connections: 1,
+            stop: Stop::Requests(25),
+            warm_up: Duration::ZERO,
+        };
+        let sent = load.run(&mut Numbers::fresh(0)).unwrap();
+        assert_eq!(sent.answers.accepted, 23);
+        assert!(sent.answers.check().unwrap_err().to_string().contains("503"));
+    }
+
+    #[test]
+    fn an_open_loop_sends_and_measures_every_request_that_was_due() {
+        let load = Open {
+            target: server(2, "202 Accepted"),
+            template: &template(1),
+            connections: 2,
+            requests_per_second: 2_000.0,
+            length: Duration::from_millis(100),
+            warm_up: Duration::from_millis(50),
+        };
+        let measured = load.run(&mut Numbers::fresh(0)).unwrap();
+        assert_eq!(measured.answers.accepted, 300);
+        assert_eq!(measured.histogram.len(), 200);
+    }
+}
