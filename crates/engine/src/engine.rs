@@ -122,7 +122,7 @@ impl Engine {
         }
         let Some(index) = known else { return self.open(policy, signal, now, None) };
         let now = self.time_of(index, now);
-        self.end_storm_if_quiet(index, now);
+        self.end_storms_if_quiet(index, now);
         match self.standing(policy, index, now) {
             Standing::Open => self.repeat(policy, index, signal, now),
             Standing::Continues(storm) => self.move_on(policy, index, storm, signal, now),
@@ -209,10 +209,15 @@ impl Engine {
         now.max(incident.pulse.last_seen).max(storm)
     }
 
-    fn end_storm_if_quiet(&mut self, index: u32, now: Timestamp) {
-        let Some(storm) = self.incidents.get(index).map(|incident| incident.storm) else { return };
-        if self.storms.get(storm).is_some_and(|storm| storm.is_open() && now >= storm.ends_at()) {
-            self.end_quiet(storm, now);
+    /// Ends the incident's storm, and the one that continues it, if they have been quiet for too long.
+    fn end_storms_if_quiet(&mut self, index: u32, now: Timestamp) {
+        let Some(own) = self.incidents.get(index).map(|incident| incident.storm) else { return };
+        let group = self.storms.get(own).and_then(|storm| self.groups.get(&storm.facts.group));
+        let current = group.and_then(|group| group.storm);
+        for storm in [Some(own), current].into_iter().flatten() {
+            if self.storms.get(storm).is_some_and(|storm| storm.is_open() && now >= storm.ends_at()) {
+                self.end_quiet(storm, now);
+            }
         }
     }
 
