@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{Config, ConfigErrors, Loaded, Settings, Sources, StoreSink};
+use crate::config::{Config, ConfigErrors, Loaded, Settings, Sink, Sources, StoreSink};
 use crate::{Running, ServeError};
 
 /// How often the file is looked at. A look is one call to the system, follows links, and misses nothing that a mounted
@@ -62,7 +62,9 @@ impl Reloader {
     }
 
     fn reload(&mut self, running: &Running) {
-        let change = self.sources.load().and_then(|loaded| self.change_to(loaded));
+        let allow_anonymous = self.sources.flags.allow_anonymous;
+        let read = self.sources.load();
+        let change = read.and_then(|read| plan(&self.started, &self.current, read.config, allow_anonymous));
         running.metrics().config_reload(change.is_ok());
         match change {
             Ok(change) => {
@@ -73,6 +75,7 @@ impl Reloader {
                     );
                 }
                 running.apply(change.settings.build_normaliser(), change.settings.policy);
+                self.current = change.effective;
                 tracing::info!(keys = change.applied.join(" "), "configuration reloaded");
             }
             Err(errors) => {
@@ -82,35 +85,12 @@ impl Reloader {
             }
         }
     }
-
-    fn change_to(&mut self, loaded: Loaded) -> Result<Change, ConfigErrors> {
-        let reloadable = |key: &String| RELOADABLE.iter().any(|prefix| key.starts_with(prefix));
-        let waiting = loaded
-            .config
-            .keys_that_differ(&self.started)
-            .into_iter()
-            .filter(|key| !reloadable(key))
-            .collect();
-        let applied = loaded.config.keys_that_differ(&self.current).into_iter().filter(reloadable).collect();
-        let effective = Config {
-            classify: loaded.config.classify,
-            dedup: loaded.config.dedup,
-            storm: loaded.config.storm,
-            sink: crate::config::Sink {
-                store: StoreSink { retention: loaded.config.sink.store.retention },
-                ..self.started.sink.clone()
-            },
-            ..self.started.clone()
-        };
-        let settings = effective.validated(self.sources.flags.allow_anonymous)?;
-        self.current = effective;
-        Ok(Change { settings, applied, waiting })
-    }
 }
 
 /// What a reload does.
 #[derive(Debug)]
 struct Change {
+    effective: Config,
     settings: Settings,
     /// Keys with a new value that is in effect from now on.
     applied: Vec<String>,
@@ -118,8 +98,72 @@ struct Change {
     waiting: Vec<String>,
 }
 
+/// What becomes of the configuration that was `read`.
+fn plan(
+    started: &Config,
+    current: &Config,
+    read: Config,
+    allow_anonymous: bool,
+) -> Result<Change, ConfigErrors> {
+    let reloadable = |key: &String| RELOADABLE.iter().any(|prefix| key.starts_with(prefix));
+    let waiting = read.keys_that_differ(started).into_iter().filter(|key| !reloadable(key)).collect();
+    let applied = read.keys_that_differ(current).into_iter().filter(reloadable).collect();
+    let effective = Config {
+        classify: read.classify,
+        dedup: read.dedup,
+        storm: read.storm,
+        sink: Sink { store: StoreSink { retention: read.sink.store.retention }, ..started.sink.clone() },
+        ..started.clone()
+    };
+    let settings = effective.validated(allow_anonymous)?;
+    Ok(Change { effective, settings, applied, waiting })
+}
+
 /// Nothing for a file that is not there.
 fn fingerprint(path: &Path) -> Fingerprint {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(yaml: &str) -> Config {
+        Config::from_yaml(yaml).unwrap()
+    }
+
+    #[test]
+    fn keys_that_need_a_restart_are_named_and_do_not_apply() {
+        let started = config("dedup: {ttl: 1m}");
+        let read = config(
+            "dedup: {ttl: 2m}\nserver: {listen: '127.0.0.1:1', limits: {bodyBytes: 1MiB}}\n\
+             identity: {extraLabels: [team]}\nsink: {store: {retention: 1d}}\ntelemetry: {logLevel: debug}",
+        );
+        let change = plan(&started, &started, read, false).unwrap();
+        assert_eq!(change.applied, ["dedup.ttl", "sink.store.retention"]);
+        let waiting =
+            ["server.listen", "server.limits.bodyBytes", "identity.extraLabels", "telemetry.logLevel"];
+        assert_eq!(change.waiting, waiting);
+        assert_eq!(change.effective, config("dedup: {ttl: 2m}\nsink: {store: {retention: 1d}}"));
+        assert_eq!(change.settings.policy.ttl, 120_000);
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_named_at_every_reload_and_what_applies_only_once() {
+        let started = config("");
+        let read = config("dedup: {ttl: 2m}\nstate: {embedded: {path: elsewhere}}");
+        let first = plan(&started, &started, read.clone(), false).unwrap();
+        let second = plan(&started, &first.effective, read, false).unwrap();
+        assert_eq!(second.applied, Vec::<String>::new());
+        assert_eq!(second.waiting, ["state.embedded.path"]);
+    }
+
+    #[test]
+    fn every_key_that_applies_without_a_restart_exists() {
+        let all = Config::all_keys();
+        for prefix in RELOADABLE {
+            assert!(all.iter().any(|key| key.starts_with(prefix)), "{prefix}");
+        }
+    }
 }

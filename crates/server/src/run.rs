@@ -32,7 +32,7 @@ pub async fn run(
         connections = report.open,
         aborted = report.aborted,
         unfinished = report.unfinished,
-        milliseconds = report.took.as_millis(),
+        milliseconds = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
         "stopped"
     );
     Ok(())

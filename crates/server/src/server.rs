@@ -9,7 +9,7 @@ use seawall_ingest::{DrainReport, Edge};
 use seawall_model::{Clock, Policy, SystemClock};
 use seawall_store::{EmbeddedOptions, EmbeddedStore, StateStore};
 use seawall_telemetry::Metrics;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,13 +25,14 @@ impl Server {
     /// Starts with the given settings; alerts are taken when this returns. Does not touch logging or signals of the
     /// system, which belong to the process.
     pub async fn start(settings: Settings) -> Result<Running, ServeError> {
+        let addresses = reserve(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(&settings, Arc::clone(&clock)).await?;
         let metrics = Arc::new(Metrics::new());
         let normaliser = Arc::new(settings.build_normaliser());
         let edge =
             Edge::new(Arc::clone(&store), normaliser, settings.edge.clone(), Arc::clone(&metrics), clock);
-        match listen(&settings).await {
+        match addresses.listen() {
             Ok(listeners) => Ok(Running::spawn(settings.data_dir, store, metrics, edge, listeners)),
             Err(error) => {
                 // The data directory is free again when the caller learns of the error.
@@ -55,9 +56,16 @@ async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dy
     Ok(opened.await??)
 }
 
-struct Listeners {
-    main: Bound,
-    metrics: Option<Bound>,
+/// The addresses are taken before the data directory is touched, so that a port in use is told at once and leaves
+/// nothing behind; but nobody is let in before there is a store to decide.
+struct Reserved<T> {
+    main: T,
+    metrics: Option<T>,
+}
+
+struct Socket {
+    socket: TcpSocket,
+    asked: SocketAddr,
 }
 
 /// A listener, and where it really listens: port 0 lets the system choose.
@@ -66,20 +74,38 @@ struct Bound {
     address: SocketAddr,
 }
 
-async fn listen(settings: &Settings) -> Result<Listeners, ServeError> {
-    let main = bind(settings.listen).await?;
-    let metrics = match settings.metrics_listen {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
-    Ok(Listeners { main, metrics })
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+fn reserve(settings: &Settings) -> Result<Reserved<Socket>, ServeError> {
+    Ok(Reserved {
+        main: Socket::bind(settings.listen)?,
+        metrics: settings.metrics_listen.map(Socket::bind).transpose()?,
+    })
 }
 
-async fn bind(address: SocketAddr) -> Result<Bound, ServeError> {
-    let fail = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(fail)?;
-    let address = listener.local_addr().map_err(fail)?;
-    Ok(Bound { listener, address })
+impl Reserved<Socket> {
+    fn listen(self) -> Result<Reserved<Bound>, ServeError> {
+        Ok(Reserved { main: self.main.listen()?, metrics: self.metrics.map(Socket::listen).transpose()? })
+    }
+}
+
+impl Socket {
+    fn bind(asked: SocketAddr) -> Result<Self, ServeError> {
+        let fail = |source| ServeError::Listen { address: asked, source };
+        let socket = if asked.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(fail)?;
+        // A server that was just stopped has left connections behind that nobody answers any more.
+        socket.set_reuseaddr(true).map_err(fail)?;
+        socket.bind(asked).map_err(fail)?;
+        Ok(Self { socket, asked })
+    }
+
+    fn listen(self) -> Result<Bound, ServeError> {
+        let fail = |source| ServeError::Listen { address: self.asked, source };
+        let listener = self.socket.listen(BACKLOG).map_err(fail)?;
+        let address = listener.local_addr().map_err(fail)?;
+        Ok(Bound { listener, address })
+    }
 }
 
 /// A server that takes alerts. To be ended with [`Running::stop`]; dropping it leaves it running.
@@ -101,7 +127,7 @@ impl Running {
         store: Arc<dyn StateStore>,
         metrics: Arc<Metrics>,
         edge: Arc<Edge>,
-        listeners: Listeners,
+        listeners: Reserved<Bound>,
     ) -> Self {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();

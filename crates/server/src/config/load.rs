@@ -126,6 +126,11 @@ impl Config {
         Ok(de::read(&Node::from_yaml(text, &file_origin("configuration"))?)?)
     }
 
+    /// All keys, in the order of the tree.
+    pub fn all_keys() -> Vec<String> {
+        keys().list.iter().map(KeyInfo::dotted).collect()
+    }
+
     /// The keys whose values differ, in the order of the tree. A changed list is one key.
     pub fn keys_that_differ(&self, other: &Self) -> Vec<String> {
         let (this, other) = (Node::of(self), Node::of(other));

@@ -19,7 +19,7 @@ pub struct Settings {
     pub policy: Policy,
     pub data_dir: PathBuf,
     pub log_format: LogFormat,
-    /// As the logger reads it: `info`.
+    /// As the logger reads it: `warn,seawall=info`.
     pub log_filter: &'static str,
 }
 

@@ -349,7 +349,7 @@ impl Default for StoreSink {
 pub struct Telemetry {
     /// `json` or `pretty`; without it `pretty` on a terminal and `json` elsewhere. Read at start only.
     pub log_format: Option<LogFormat>,
-    /// What is logged: this and everything worse. Read at start only.
+    /// What is logged: this and everything worse; of libraries only what matters. Read at start only.
     pub log_level: LogLevel,
 }
 

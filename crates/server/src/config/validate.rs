@@ -60,17 +60,23 @@ pub(crate) fn validate(
                     Some(LogFormat::Json) => seawall_telemetry::LogFormat::Json,
                     Some(LogFormat::Pretty) => seawall_telemetry::LogFormat::Pretty,
                 },
-                log_filter: match config.telemetry.log_level {
-                    LogLevel::Error => "error",
-                    LogLevel::Warn => "warn",
-                    LogLevel::Info => "info",
-                    LogLevel::Debug => "debug",
-                    LogLevel::Trace => "trace",
-                },
+                log_filter: log_filter(config.telemetry.log_level),
             };
             Ok((settings, check.warnings))
         }
         _ => Err(ConfigErrors(check.errors)),
+    }
+}
+
+/// Libraries speak only when something is wrong, or when somebody looks closely; never as closely as to show what
+/// they read from a connection.
+const fn log_filter(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "warn,seawall=info",
+        LogLevel::Debug => "info,seawall=debug",
+        LogLevel::Trace => "info,seawall=trace",
     }
 }
 

@@ -1,6 +1,8 @@
 //! The server crate as its users see it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
 
 mod example;
 mod golden;
+mod life;
+mod reload;
