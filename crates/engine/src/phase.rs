@@ -53,13 +53,22 @@ impl Engine {
     }
 
     /// Brings back a request that has left memory, so that a late report about it still counts: a worker that finishes
-    /// it starts the cooldown, a resolved alert marks it. Does nothing when the problem is in memory again, when the
-    /// request was superseded, and for storms, which are remembered for longer.
+    /// it starts the cooldown, a resolved alert marks it. Does nothing when the problem is in memory with this or a later
+    /// request, when the request was superseded, and for storms, which are remembered for longer.
     pub fn recall(&mut self, policy: &Policy, doc: &RequestDoc, closed: &ClosedRequest) -> bool {
         let ClosedRequest { state, phase, .. } = closed;
         let phase = *phase;
-        if self.find(&doc.fingerprint).is_some() || state.superseded_by.is_some() || state.storm.is_some() {
+        if state.superseded_by.is_some() || state.storm.is_some() {
             return false;
+        }
+        if let Some(index) = self.find(&doc.fingerprint) {
+            let known = self.incidents.get(index).map_or(0, |incident| incident.generation);
+            if known >= doc.reference.id.generation {
+                return false;
+            }
+            // An earlier request of the problem that was brought back itself.
+            self.let_go(policy, index);
+            self.remove(index);
         }
         let pulse = Pulse {
             count: state.occurrences,

@@ -202,7 +202,7 @@ impl Engine {
         self.closed.push((reference, Some(closed)));
     }
 
-    fn remove(&mut self, index: u32) {
+    pub(crate) fn remove(&mut self, index: u32) {
         let Some(incident) = self.incidents.take(index) else { return };
         let hash = incident.fingerprint.prefix();
         if let Ok(entry) = self.index.find_entry(hash, |known| *known == index) {
