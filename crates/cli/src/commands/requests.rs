@@ -238,3 +238,94 @@ fn event_line(kind: &str, request: &RemediationRequest) -> String {
         if alerts == 1 { "" } else { "s" },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-01-01T00:05:00Z";
+
+    fn request(spec: Value, status: Value) -> RemediationRequest {
+        let mut document = json!({
+            "apiVersion": "remediation.kubernaut.io/v1alpha1", "kind": "RemediationRequest",
+            "metadata": {"namespace": "prod", "name": "rr-00aa-1"},
+            "spec": {
+                "signalFingerprint": "00aa", "signalName": "PodCrashLooping", "severity": "critical",
+                "environment": "production", "priority": "P0", "remediationPath": "aggressive",
+                "signalType": "prometheus-alert", "signalSource": "alertmanager", "targetType": "kubernetes",
+                "targetResource": {"kind": "Pod", "name": "web-1", "namespace": "prod"},
+                "firingTime": "2026-01-01T00:00:00Z", "receivedTime": "2026-01-01T00:00:00Z",
+                "deduplication": {"isDuplicate": true, "firstSeen": "2026-01-01T00:00:00Z",
+                    "lastSeen": "2026-01-01T00:04:00Z", "occurrenceCount": 20},
+                "isStorm": false,
+            },
+            "status": status,
+        });
+        document["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        serde_json::from_value(document).unwrap()
+    }
+
+    fn storm() -> RemediationRequest {
+        let aggregation = json!({
+            "rule": "namespace-rate", "pattern": "PodCrashLooping in prod", "groupBy": {"namespace": "prod"},
+            "alertCount": 15, "occurrenceCount": 20, "truncated": true, "aggregationWindow": "1m",
+            "firstSeen": "2026-01-01T00:00:00Z", "lastSeen": "2026-01-01T00:04:00Z",
+            "affectedResources": [{"kind": "Pod", "name": "web-1", "namespace": "prod",
+                "firstSeen": "2026-01-01T00:00:00Z", "lastSeen": "2026-01-01T00:04:00Z", "count": 3}],
+        });
+        request(
+            json!({"isStorm": true, "stormAggregation": aggregation}),
+            json!({"overallPhase": "Executing"}),
+        )
+    }
+
+    #[test]
+    fn requests_are_shown_one_per_line() {
+        let now = Timestamp::parse(NOW).unwrap();
+        let superseded = request(json!({"supersededBy": "rr-00aa-1"}), Value::Null);
+        let resolved = request(json!({"resolvedAt": NOW}), Value::Null);
+        assert_eq!(
+            request_table(&[storm(), superseded, resolved], now),
+            "\
+NAMESPACE  NAME       SIGNAL           SEVERITY  PRIORITY  PHASE         STORM  ALERTS  AGE
+prod       rr-00aa-1  PodCrashLooping  critical  P0        Executing     true   20      5m
+prod       rr-00aa-1  PodCrashLooping  critical  P0        (superseded)  -      20      5m
+prod       rr-00aa-1  PodCrashLooping  critical  P0        (resolved)    -      20      5m
+"
+        );
+        assert_eq!(request_table(&[], now), "No requests.\n");
+    }
+
+    #[test]
+    fn one_request_is_shown_with_its_storm() {
+        assert_eq!(
+            detail(&storm(), Timestamp::parse(NOW).unwrap()),
+            "\
+Request      prod/rr-00aa-1
+Signal       PodCrashLooping (prometheus-alert)
+About        Pod prod/web-1
+Severity     critical, production, P0
+Remediation  aggressive
+Phase        Executing
+Alerts       20
+First seen   2026-01-01T00:00:00.000Z (5m ago)
+Last seen    2026-01-01T00:04:00.000Z (60s ago)
+Fingerprint  00aa
+Storm        PodCrashLooping in prod (rule namespace-rate)
+Problems     15
+
+KIND  NAMESPACE  NAME   ALERTS  LAST SEEN
+Pod   prod       web-1  3       60s
+The list is a sample; the numbers above are exact.
+"
+        );
+    }
+
+    #[test]
+    fn events_of_a_watch_are_shown_one_per_line() {
+        assert_eq!(
+            event_line("MODIFIED", &storm()),
+            "MODIFIED  prod/rr-00aa-1  PodCrashLooping  20 alerts storm Executing\n"
+        );
+    }
+}
