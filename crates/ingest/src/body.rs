@@ -42,7 +42,7 @@ impl BodyReader {
     ) -> Result<Self, Problem> {
         let announced = body.size_hint().lower();
         if announced > limit {
-            return Err(Problem::too_large("the body", limit, announced));
+            return Err(Problem::too_large("the body", limit).with("received", announced));
         }
         let mut reader = Self {
             edge: edge.clone(),
@@ -94,7 +94,7 @@ impl BodyReader {
     fn account(&mut self, bytes: u64) -> Result<(), Problem> {
         self.received += bytes;
         if self.received > self.limit {
-            return Err(Problem::too_large("the body", self.limit, self.received));
+            return Err(Problem::too_large("the body", self.limit).with("received", self.received));
         }
         // What was announced is held already.
         let more = self.received.saturating_sub(self.held.bytes());

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::adapters::Normaliser;
 use compact_str::{CompactString, format_compact};
 use parking_lot::RwLock;
+use seawall_engine::normalise::Normaliser;
 use seawall_model::{Clock, Timestamp};
 use seawall_store::{StateStore, StoreError};
 use seawall_telemetry::{Metrics, RouteMetrics, SourceMetrics, StateSnapshot, StoreMetrics};

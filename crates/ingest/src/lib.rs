@@ -10,6 +10,7 @@
 //!   reads:   StateStore ─► pages, streams, explanations
 //! ```
 
+pub mod adapters;
 mod body;
 mod detach;
 mod edge;
@@ -23,9 +24,6 @@ mod router;
 mod serve;
 mod settings;
 mod signals;
-mod stub;
-use stub as adapters;
-pub use stub::Normaliser;
 
 pub use edge::Edge;
 pub use layer::with_edge_layers;

@@ -57,8 +57,8 @@ impl Problem {
         self
     }
 
-    /// The same as a status after which every sender sends again.
-    pub(crate) fn as_retryable(mut self) -> Self {
+    /// The same with a status after which every sender sends again.
+    pub(crate) fn into_retryable(mut self) -> Self {
         self.status = StatusCode::SERVICE_UNAVAILABLE;
         self.retry_after(Duration::from_secs(1))
     }
@@ -73,11 +73,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "malformed-body", "The body is not what it says it is", detail)
     }
 
-    pub(crate) fn too_large(what: &str, limit: u64, received: u64) -> Self {
+    /// The number that was received belongs to it wherever it is known.
+    pub(crate) fn too_large(what: &str, limit: u64) -> Self {
         let detail = format!("{what} is over the limit of {limit}");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail)
-            .with("limit", limit)
-            .with("received", received)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail).with("limit", limit)
     }
 
     pub(crate) fn media_type(detail: impl Into<Cow<'static, str>>) -> Self {

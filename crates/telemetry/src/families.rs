@@ -48,49 +48,6 @@ impl DecisionLabel {
     }
 }
 
-/// Why signals were not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RejectReason {
-    /// One alert is invalid.
-    Invalid,
-    /// The body is not the declared format.
-    Malformed,
-    /// The body, or the number of its alerts, is over the limit.
-    TooLarge,
-    /// Not JSON, or encoded.
-    MediaType,
-    /// The body did not arrive in time.
-    Timeout,
-    /// Too much is going on.
-    Saturated,
-    /// The decision could not be made durable.
-    NotDurable,
-}
-
-impl RejectReason {
-    const ALL: [Self; 7] = [
-        Self::Invalid,
-        Self::Malformed,
-        Self::TooLarge,
-        Self::MediaType,
-        Self::Timeout,
-        Self::Saturated,
-        Self::NotDurable,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Invalid => "invalid",
-            Self::Malformed => "malformed",
-            Self::TooLarge => "too_large",
-            Self::MediaType => "media_type",
-            Self::Timeout => "timeout",
-            Self::Saturated => "saturated",
-            Self::NotDurable => "not_durable",
-        }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ReceivedLabel {
     source: &'static str,
@@ -169,7 +126,8 @@ pub(crate) type DurationFamily<L> = Family<L, Histogram, Durations>;
 pub struct SourceMetrics {
     received: [Counter; 3],
     decided: [Counter; 7],
-    rejected: [Counter; 7],
+    source: &'static str,
+    rejected: Family<RejectedLabel, Counter>,
 }
 
 impl SourceMetrics {
@@ -186,9 +144,8 @@ impl SourceMetrics {
             decided: DecisionLabel::ALL.map(|decision| {
                 decided.get_or_create_owned(&DecidedLabel { source, decision: decision.as_str() })
             }),
-            rejected: RejectReason::ALL.map(|reason| {
-                rejected.get_or_create_owned(&RejectedLabel { source, reason: reason.as_str() })
-            }),
+            source,
+            rejected: rejected.clone(),
         }
     }
 
@@ -200,8 +157,11 @@ impl SourceMetrics {
         add(&self.decided[decision.index()], count);
     }
 
-    pub fn rejected(&self, reason: RejectReason, count: u64) {
-        add(&self.rejected[reason as usize], count);
+    /// Signals, or whole bodies, that were not taken. Reasons are a handful of words, never what a sender wrote.
+    pub fn rejected(&self, reason: &'static str, count: u64) {
+        if count > 0 {
+            self.rejected.get_or_create(&RejectedLabel { source: self.source, reason }).inc_by(count);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use seawall_model::{Decision, Severity, Signal};
-use seawall_telemetry::{DecisionLabel, RejectReason};
+use seawall_telemetry::DecisionLabel;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
@@ -38,6 +38,8 @@ struct Batch {
     /// With the position in the body; in order.
     entries: Vec<(usize, Entry)>,
     summary: Summary,
+    /// Why how many alerts were rejected.
+    reasons: Vec<(&'static str, u64)>,
     truncated: bool,
 }
 
@@ -47,6 +49,7 @@ impl Batch {
         let listed = total <= MAX_RESULTS;
         let mut summary = Summary { total: total as u64, ..Summary::default() };
         let mut entries = Vec::with_capacity(if listed { total } else { 0 });
+        let mut reasons = Vec::new();
         let mut index = 0;
         // Collected in place: a large body's signals are never there twice.
         let signals = parsed.items.into_iter().filter_map(|item| {
@@ -65,6 +68,7 @@ impl Batch {
                 }
                 Item::Rejected(reason) => {
                     summary.rejected += 1;
+                    add_one(&mut reasons, reason.code());
                     let named = listed || summary.rejected <= MAX_REJECTED as u64;
                     named.then(|| Entry::Rejected(reason.to_string()))
                 }
@@ -73,7 +77,14 @@ impl Batch {
             None
         });
         let signals = signals.collect();
-        Self { signals, entries, summary, truncated: !listed }
+        Self { signals, entries, summary, reasons, truncated: !listed }
+    }
+}
+
+fn add_one(counts: &mut Vec<(&'static str, u64)>, reason: &'static str) {
+    match counts.iter_mut().find(|(known, _)| *known == reason) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((reason, 1)),
     }
 }
 
@@ -85,11 +96,16 @@ pub(super) async fn decide(
     arrival: Arrival,
     held: Held,
 ) -> Result<Response, Problem> {
+    let left_out = parsed.truncated_alerts;
     let mut batch = Batch::new(parsed);
     let counts = edge.source(source);
+    // Only the operator of the sender can do something about those.
+    counts.rejected("left_out_by_sender", left_out);
     counts.decided(DecisionLabel::Rejected, batch.summary.rejected);
     counts.decided(DecisionLabel::Suppressed, batch.summary.suppressed);
-    counts.rejected(RejectReason::Invalid, batch.summary.rejected);
+    for (reason, count) in &batch.reasons {
+        counts.rejected(reason, *count);
+    }
     if batch.summary.rejected > 0 && batch.summary.rejected == batch.summary.total {
         return Err(all_rejected(&batch));
     }
@@ -125,7 +141,7 @@ async fn ask_store(edge: &Arc<Edge>, source: Source, signals: Vec<Signal>) -> Re
         }
         Err(error) => {
             edge.note_store_error(&error);
-            edge.source(source).rejected(RejectReason::NotDurable, sent as u64);
+            edge.source(source).rejected("not_durable", sent as u64);
             Err(error.into())
         }
     }

@@ -12,7 +12,6 @@ mod stream;
 use std::io::Read;
 use std::sync::Arc;
 
-use crate::adapters::Normaliser;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -21,8 +20,8 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use http::header::USER_AGENT;
 use http::{HeaderMap, StatusCode};
+use seawall_engine::normalise::Normaliser;
 use seawall_model::Timestamp;
-use seawall_telemetry::RejectReason;
 
 use crate::adapters::{self, BodyError, ParsedBody};
 use crate::body::{Beginning, BodyReader};
@@ -196,9 +195,9 @@ async fn take(
 /// Counts bodies that were refused as a whole; what the store refused and what was invalid is counted by the alert.
 fn count_refused(edge: &Edge, source: Source, status: StatusCode) {
     let reason = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => RejectReason::TooLarge,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => RejectReason::MediaType,
-        StatusCode::REQUEST_TIMEOUT => RejectReason::Timeout,
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "media_type",
+        StatusCode::REQUEST_TIMEOUT => "timeout",
         _ => return,
     };
     edge.source(source).rejected(reason, 1);
@@ -207,10 +206,11 @@ fn count_refused(edge: &Edge, source: Source, status: StatusCode) {
 fn parse_problem(edge: &Edge, source: Source, error: BodyError) -> Problem {
     match error {
         BodyError::TooMany { limit, received } => {
-            Problem::too_large("the number of alerts", limit as u64, received as u64)
+            Problem::too_large("the number of alerts", limit as u64).with("received", received)
         }
+        BodyError::TooLarge { what, limit } => Problem::too_large(what, limit as u64),
         other => {
-            edge.source(source).rejected(RejectReason::Malformed, 1);
+            edge.source(source).rejected("malformed", 1);
             Problem::malformed(other.to_string())
         }
     }
@@ -220,5 +220,9 @@ fn parse_problem(edge: &Edge, source: Source, error: BodyError) -> Problem {
 fn for_sender(edge: &Edge, problem: Problem, headers: &HeaderMap) -> Problem {
     let agent = headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
     let gives_up = || edge.settings().retryable_for.iter().any(|name| agent.starts_with(name.as_bytes()));
-    if problem.status == StatusCode::REQUEST_TIMEOUT && gives_up() { problem.as_retryable() } else { problem }
+    if problem.status == StatusCode::REQUEST_TIMEOUT && gives_up() {
+        problem.into_retryable()
+    } else {
+        problem
+    }
 }

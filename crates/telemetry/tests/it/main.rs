@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use seawall_model::{DecisionKind, Severity};
-use seawall_telemetry::{DecisionLabel, Metrics, RejectReason, StateSnapshot};
+use seawall_telemetry::{DecisionLabel, Metrics, StateSnapshot};
 
 fn metrics_that_have_moved() -> Metrics {
     let metrics = Metrics::new();
@@ -12,7 +12,7 @@ fn metrics_that_have_moved() -> Metrics {
     source.received(Severity::Critical, 3);
     source.decided(DecisionLabel::Decided(DecisionKind::Created), 2);
     source.decided(DecisionLabel::Rejected, 1);
-    source.rejected(RejectReason::Invalid, 1);
+    source.rejected("no_name", 1);
     let storm = metrics.storm("a \"rule\" with \\ signs");
     storm.started.inc();
     storm.members.inc_by(10);
@@ -51,7 +51,7 @@ fn every_family_of_the_contract_is_shown_with_its_name_and_labels() {
         "seawall_build_info{version=\"0.1.0\"} 1",
         "seawall_signals_received_total{source=\"alertmanager\",severity=\"critical\"} 3",
         "seawall_decisions_total{source=\"alertmanager\",decision=\"created\"} 2",
-        "seawall_signals_rejected_total{source=\"alertmanager\",reason=\"invalid\"} 1",
+        "seawall_signals_rejected_total{source=\"alertmanager\",reason=\"no_name\"} 1",
         "seawall_storms_started_total{rule=\"a \\\"rule\\\" with \\\\ signs\"} 1",
         "seawall_storm_members_total{rule=\"a \\\"rule\\\" with \\\\ signs\"} 10",
         "seawall_storms_open{rule=\"namespace-rate\"} 1",

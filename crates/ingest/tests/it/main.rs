@@ -1,0 +1,13 @@
+//! The edge over real sockets, with its own accept loop and a store in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails here is a test that fails")]
+
+mod answers;
+mod connections;
+mod drain;
+mod fake;
+mod limits;
+mod openapi;
+mod problems;
+mod reads;
+mod server;
+mod watch;

@@ -1,0 +1,76 @@
+//! The edge on a real socket, over a store in memory.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use seawall_engine::normalise::{Normaliser, NormaliserConfig};
+use seawall_ingest::{DrainReport, Edge, EdgeSettings, router, serve};
+use seawall_model::{ManualClock, Policy};
+use seawall_telemetry::Metrics;
+use seawall_testkit::{Client, Raw, Watch};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::fake::{FakeStore, NOW};
+
+/// Every wait of a test ends here; nothing takes nearly as long.
+pub const SOON: Duration = Duration::from_secs(10);
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub store: Arc<FakeStore>,
+    shutdown: Option<oneshot::Sender<()>>,
+    served: JoinHandle<DrainReport>,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut EdgeSettings)) -> Self {
+        let mut settings = EdgeSettings::default();
+        change(&mut settings);
+        let store = Arc::new(FakeStore::default());
+        let normaliser = Normaliser::new(&NormaliserConfig::default(), &Policy::default());
+        let clock = Arc::new(ManualClock::at(NOW));
+        let edge = Edge::new(store.clone(), Arc::new(normaliser), settings, Arc::new(Metrics::new()), clock);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shutdown, told) = oneshot::channel::<()>();
+        let served = serve(listener, router(edge.clone()), edge, async {
+            told.await.ok();
+        });
+        #[allow(clippy::disallowed_methods, reason = "a test has no tracker")]
+        let served = tokio::spawn(served);
+        Self { address, store, shutdown: Some(shutdown), served }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    pub async fn raw(&self) -> Raw {
+        Raw::connect(self.address).await
+    }
+
+    pub async fn watch(&self, query: &str, last: Option<&str>) -> Watch {
+        Watch::open(self.address, &format!("/api/v1/requests?watch=true{query}"), last).await
+    }
+
+    /// Says that it shall end.
+    pub fn tell_to_end(&mut self) {
+        self.shutdown.take().unwrap().send(()).unwrap();
+    }
+
+    pub async fn ended(self) -> DrainReport {
+        tokio::time::timeout(SOON, self.served).await.expect("it ends").unwrap()
+    }
+
+    pub async fn end(mut self) -> DrainReport {
+        self.tell_to_end();
+        self.ended().await
+    }
+}
