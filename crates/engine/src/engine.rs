@@ -1,7 +1,7 @@
 //! The state, and the way into every decision.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use hashbrown::HashTable;
 use seawall_model::{
@@ -62,8 +62,14 @@ pub struct Engine {
     /// Orders incidents that opened in the same millisecond.
     pub(crate) openings: u64,
 
+    /// The time of the call that is being served.
+    pub(crate) now: Timestamp,
     pub(crate) holds: Agenda<Waiting>,
+    /// Requests that are held back.
+    pub(crate) held: usize,
     pub(crate) flushes: Agenda<Waiting>,
+    /// Requests that have left memory and have an update to be told.
+    pub(crate) closed_flushes: HashSet<RequestRef>,
     pub(crate) storm_ends: Agenda<u32>,
     pub(crate) group_checks: Agenda<GroupKey>,
     pub(crate) sweep_at: u32,
@@ -93,8 +99,11 @@ impl Engine {
             floor: 0,
             floor_changed: false,
             openings: 0,
+            now: Timestamp::default(),
             holds: BinaryHeap::new(),
+            held: 0,
             flushes: BinaryHeap::new(),
+            closed_flushes: HashSet::new(),
             storm_ends: BinaryHeap::new(),
             group_checks: BinaryHeap::new(),
             sweep_at: 0,
@@ -116,6 +125,7 @@ impl Engine {
 
     /// Decides one signal. Counting, the threshold and opening or joining a storm are this one step.
     pub fn decide(&mut self, policy: &Policy, signal: &Signal, now: Timestamp) -> Decision {
+        self.now = now;
         let known = self.find(&signal.fingerprint);
         if signal.resolved {
             return self.resolve(policy, known, now);
@@ -140,9 +150,11 @@ impl Engine {
         self.find(fingerprint).is_some()
     }
 
-    /// Lets watchers hear of a change that is not the engine's own.
-    pub fn publish_modified(&mut self, reference: RequestRef) {
-        self.publications.push(Publication { reference, kind: PublicationKind::Modified });
+    /// Lets watchers hear of a changed request that is not in memory, at most once per flush interval.
+    pub fn closed_changed(&mut self, policy: &Policy, reference: RequestRef) {
+        if self.closed_flushes.insert(reference.clone()) {
+            self.flushes.push(Reverse((self.now + policy.flush, Waiting::Closed(reference))));
+        }
     }
 
     /// Incidents in memory: open ones, and those that ended a moment ago.

@@ -163,6 +163,7 @@ impl Engine {
             if let Some(until) = hold_until {
                 let waiting = Waiting::Incident(arrival.index, incident.generation);
                 self.holds.push(Reverse((until, waiting)));
+                self.held += 1;
             }
         }
         let kind = match hold_until {

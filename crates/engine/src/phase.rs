@@ -16,6 +16,7 @@ impl Engine {
         phase: Phase,
         now: Timestamp,
     ) -> bool {
+        self.now = now;
         if let Some(index) = self.storm_of_request.get(&reference.id).copied() {
             return self.set_storm_phase(index, phase, now);
         }

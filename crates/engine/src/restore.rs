@@ -102,6 +102,7 @@ impl Restoring {
         }
         if let Some(until) = record.course.hold_until {
             engine.holds.push(Reverse((until, Waiting::Storm(slot))));
+            engine.held += 1;
         }
         let mut sample = record.sample.unwrap_or_default();
         sample.index();
@@ -149,6 +150,7 @@ impl Restoring {
             engine.index.insert_unique(incident.fingerprint.prefix(), slot, prefix);
             if let Some(until) = incident.pulse.hold_until.get() {
                 engine.holds.push(Reverse((until, Waiting::Incident(slot, incident.generation))));
+                engine.held += 1;
             }
         }
     }

@@ -17,6 +17,7 @@ const LOOK_AGAIN: i64 = 10_000;
 impl Engine {
     /// Does what is due at `now`. Looks at up to `budget` incidents for whether they may leave memory.
     pub fn tick(&mut self, policy: &Policy, now: Timestamp, budget: usize) {
+        self.now = now;
         while let Some(waiting) = pop_due(&mut self.holds, now) {
             self.release_hold(policy, &waiting);
         }
@@ -45,12 +46,12 @@ impl Engine {
 
     /// Requests that are held back.
     pub fn held(&self) -> usize {
-        self.holds.len()
+        self.held
     }
 
     /// Until when the longest held request is held.
     pub fn oldest_hold(&self) -> Option<Timestamp> {
-        self.holds.peek().map(|Reverse((until, _))| *until)
+        (self.held > 0).then(|| self.holds.peek().map(|Reverse((until, _))| *until)).flatten()
     }
 
     /// What watchers should hear of since the last call.
@@ -65,6 +66,7 @@ impl Engine {
                 let held = held.filter(|it| it.generation == *generation && it.is_held() && !it.is_member());
                 let Some(incident) = held else { return };
                 incident.pulse.hold_until = Moment::NONE;
+                self.held = self.held.saturating_sub(1);
                 let reference =
                     Self::request_ref(policy, &incident.identity().namespace, incident.own_request());
                 self.touch(*index);
@@ -74,6 +76,7 @@ impl Engine {
                 let held = self.storms.get_mut(*index).filter(|storm| storm.course.hold_until.is_some());
                 let Some(storm) = held else { return };
                 storm.course.hold_until = None;
+                self.held = self.held.saturating_sub(1);
                 storm.course.sequence = self.sequence;
                 if !std::mem::replace(&mut storm.changed, true) {
                     self.changed_storms.push(*index);
@@ -107,7 +110,10 @@ impl Engine {
                 storm.course.sequence = self.sequence;
                 storm.facts.request.clone()
             }
-            Waiting::Closed(reference) => reference,
+            Waiting::Closed(reference) => {
+                self.closed_flushes.remove(&reference);
+                reference
+            }
         };
         self.publications.push(Publication { reference, kind: PublicationKind::Modified });
     }
@@ -187,17 +193,16 @@ impl Engine {
             return self.leave_storm(index);
         }
         let reference = Self::request_ref(policy, &incident.identity().namespace, incident.own_request());
+        let state = incident.request_state(self.epoch, self.links_of(index));
+        let closed = ClosedRequest { state, phase: incident.pulse.phase, at: incident.last_change() };
         if incident.is_held() {
             // It fired again before its hold was over: nothing of it may get lost.
             let publication = Publication { reference: reference.clone(), kind: PublicationKind::Added };
             self.publications.push(publication);
+            self.held = self.held.saturating_sub(1);
         } else if incident.flags.has(Flags::FLUSHING) {
-            let due = incident.pulse.last_seen + policy.flush;
-            self.flushes.push(Reverse((due, Waiting::Closed(reference.clone()))));
+            self.closed_changed(policy, reference.clone());
         }
-        let state = incident.request_state(self.epoch, self.links_of(index));
-        let at = incident.last_change();
-        let closed = ClosedRequest { state, phase: incident.pulse.phase, at };
         self.links.remove(&index);
         self.closed.push((reference, Some(closed)));
     }

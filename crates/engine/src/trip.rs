@@ -184,6 +184,7 @@ impl Engine {
             Part::Past => {}
             Part::Held => {
                 incident.pulse.hold_until = Moment::NONE;
+                self.held = self.held.saturating_sub(1);
                 self.docs.push((reference, None));
                 self.join(storm, index, &identity, count, arrival.now);
             }
@@ -215,7 +216,7 @@ impl Engine {
         state.superseded_by = Some(storm.facts.request.id);
         let closed = ClosedRequest { state, phase: incident.pulse.phase, at: arrival.now };
         self.closed.push((reference.clone(), Some(closed)));
-        self.flushes.push(Reverse((arrival.now + arrival.policy.flush, Waiting::Closed(reference))));
+        self.closed_changed(arrival.policy, reference);
     }
 
     /// Makes an incident a member. `counted` of its signals are counted on the storm's request.

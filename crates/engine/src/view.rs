@@ -109,6 +109,6 @@ impl Engine {
     pub fn live_request_count(&self) -> usize {
         let members: u64 = self.storms.iter().map(|(_, storm)| storm.living).sum();
         let single = self.incidents.len().saturating_sub(usize::try_from(members).unwrap_or(usize::MAX));
-        single + self.storms.len()
+        (single + self.storms.len()).saturating_sub(self.held)
     }
 }

@@ -99,7 +99,7 @@ impl EmbeddedStore {
             TrySendError::Full(_) => StoreError::Saturated { retry_after: RETRY_AFTER },
             TrySendError::Disconnected(_) => closed(),
         })?;
-        answer.await.map_err(|_| closed())?
+        answer.await.map_err(|_| interrupted())?
     }
 
     fn tables(&self) -> Result<Tables, StoreError> {
@@ -108,6 +108,14 @@ impl EmbeddedStore {
             retry_after: RETRY_AFTER,
         };
         self.shared.tables.lock().clone().ok_or_else(unavailable)
+    }
+}
+
+/// The call was lost on its way: the store was closed or its state thrown away while the call was being taken.
+fn interrupted() -> StoreError {
+    StoreError::Unavailable {
+        reason: "it was interrupted before it could answer".to_owned(),
+        retry_after: RETRY_AFTER,
     }
 }
 

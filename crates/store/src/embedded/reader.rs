@@ -67,13 +67,13 @@ impl EmbeddedStore {
         let filter = Arc::new(RequestFilter { since, ..filter });
         let mut after = page.after;
         let mut items = Vec::new();
-        let mut revision = None;
+        // Asked before anything is read: what is made meanwhile may be missing here, and is newer than this.
+        let (_, revision) = self.ask(|reply| Job::States { references: Vec::new(), reply }).await?;
         loop {
             let keys = self.keys(Arc::clone(&filter), after.clone()).await?;
             let last = keys.last().map(ToString::to_string);
             let full = keys.len() == CHUNK;
-            let (found, seen) = self.load(keys, Some(Arc::clone(&filter))).await?;
-            let revision = *revision.get_or_insert(seen);
+            let (found, _) = self.load(keys, Some(Arc::clone(&filter))).await?;
             for record in found {
                 if items.len() == page.limit {
                     let next = items.last().map(|record: &RequestRecord| record.doc.reference.to_string());
@@ -129,19 +129,46 @@ impl EmbeddedStore {
         filter: Option<Arc<RequestFilter>>,
     ) -> Result<(Vec<RequestRecord>, u64), StoreError> {
         let tables = self.tables()?;
-        let asked = references.clone();
-        // The writer first: what is not in memory then has been on disk since before.
-        let (states, revision) = self.ask(|reply| Job::States { references: asked, reply }).await?;
+        let (states, revision) = self.states(&tables, &references).await?;
         let records = blocking(move || {
             let mut records = Vec::new();
-            for (reference, live) in references.into_iter().zip(states) {
-                if let Some(record) = assemble(&tables, &reference, live, filter.as_deref())? {
-                    records.push(record);
-                }
+            for (reference, state) in references.into_iter().zip(states) {
+                let Some(state) = state else { continue };
+                records.extend(assemble(&tables, &reference, state, filter.as_deref())?);
             }
             Ok(records)
         });
         Ok((records.await?, revision))
+    }
+
+    /// The states of requests: of live ones from the writer, of the others from disk, none of held ones.
+    async fn states(
+        &self,
+        tables: &Tables,
+        references: &[RequestRef],
+    ) -> Result<(Vec<Option<RequestState>>, u64), StoreError> {
+        let asked = references.to_vec();
+        // The writer first: what is not in memory then has been on disk since before.
+        let (live, revision) = self.ask(|reply| Job::States { references: asked, reply }).await?;
+        let (tables, asked) = (tables.clone(), references.to_vec());
+        let mut states = blocking(move || {
+            let found = live.into_iter().zip(&asked).map(|(live, reference)| match live {
+                Some(state) => Ok(Some(state)),
+                None => Ok(tables.closed(reference)?.map(|closed| closed.state)),
+            });
+            found.collect::<Result<Vec<_>, StoreError>>()
+        })
+        .await?;
+        // Held, or brought back into memory between the two looks: the writer knows.
+        let missing = || states.iter().zip(references).filter(|(state, _)| state.is_none());
+        let again: Vec<RequestRef> = missing().map(|(_, reference)| reference.clone()).collect();
+        if !again.is_empty() {
+            let (found, _) = self.ask(|reply| Job::States { references: again, reply }).await?;
+            for (state, found) in states.iter_mut().filter(|state| state.is_none()).zip(found) {
+                *state = found;
+            }
+        }
+        Ok((states, revision))
     }
 
     /// An explanation from memory or, when the incident has left it, from its last request.
@@ -161,16 +188,9 @@ impl EmbeddedStore {
 fn assemble(
     tables: &Tables,
     reference: &RequestRef,
-    live: Option<RequestState>,
+    state: RequestState,
     filter: Option<&RequestFilter>,
 ) -> Result<Option<RequestRecord>, StoreError> {
-    let state = match live {
-        Some(state) => state,
-        None => match tables.closed(reference)? {
-            Some(closed) => closed.state,
-            None => return Ok(None),
-        },
-    };
     if let Some(filter) = filter
         && (filter.since.is_some_and(|since| is_older(&state, since))
             || filter.storm.is_some_and(|storm| storm != state.storm.is_some()))

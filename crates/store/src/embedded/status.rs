@@ -30,7 +30,8 @@ pub(super) fn patch(
         // Neither in memory nor closed means held: it does not exist yet.
         let mut closed = tables.closed(reference)?.ok_or_else(missing)?;
         let was = closed.phase;
-        let news = phase == Phase::Finished && was != Phase::Finished;
+        // Work that begins or ends keeps the problem open for as long as it would have while it was in memory.
+        let news = phase != Phase::Waiting && was != Phase::Finished;
         if !(news && engine.recall(policy, &doc, &closed) && engine.set_phase(policy, reference, phase, now))
         {
             if was != Phase::Finished {
@@ -39,7 +40,7 @@ pub(super) fn patch(
             closed.at = closed.at.max(now);
             closed.state.sequence = engine.sequence();
             extra.closed.push((reference.clone(), Some(closed)));
-            engine.publish_modified(reference.clone());
+            engine.closed_changed(policy, reference.clone());
         }
     }
     extra.status.push((reference.clone(), Some(merged)));

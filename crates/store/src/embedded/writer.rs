@@ -25,6 +25,8 @@ const IDLE: Duration = Duration::from_millis(200);
 const SWEEP_PER_MILLISECOND: i64 = 20;
 /// At most so many at once, so that a sweep never holds up a commit.
 const SWEEP_AT_ONCE: i64 = 4096;
+/// How often the numbers for people are brought up to date.
+const STATS: Duration = Duration::from_millis(100);
 /// How often to try whether a broken disk takes writes again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -36,7 +38,7 @@ pub(super) struct Writer {
     live: Option<Live>,
     stats: Stats,
     last_sweep: Timestamp,
-    last_stats: Timestamp,
+    last_stats: Stopwatch,
     _lock: DirectoryLock,
 }
 
@@ -72,7 +74,7 @@ impl Writer {
             live: None,
             stats: Stats::default(),
             last_sweep: now,
-            last_stats: now,
+            last_stats: Stopwatch::start(),
             _lock: lock,
         };
         writer.recover()?;
@@ -93,8 +95,7 @@ impl Writer {
         *self.shared.tables.lock() = Some(disk.tables.clone());
         *self.shared.health.lock() = Health { available: true, reason: None };
         self.live = Some(Live { engine, disk, retention: Retention::default() });
-        let now = self.clock.now();
-        self.publish_stats(now);
+        self.publish_stats();
         Ok(())
     }
 
@@ -115,7 +116,8 @@ impl Writer {
             let policy = Arc::clone(&self.shared.policy.lock());
             let now = self.clock.now();
             let sweep = ((now - self.last_sweep) * SWEEP_PER_MILLISECOND).clamp(0, SWEEP_AT_ONCE);
-            if sweep > 0 {
+            // After the clock was set back, sweeping goes on from there.
+            if sweep > 0 || now < self.last_sweep {
                 self.last_sweep = now;
             }
             let mut answers = Answers::default();
@@ -166,8 +168,8 @@ impl Writer {
                 super::reader::answer(job, &live.engine, policy, live.disk.sequence(), now);
             }
         }
-        if now - self.last_stats >= 100 || now < self.last_stats {
-            self.publish_stats(now);
+        if self.last_stats.elapsed() >= STATS {
+            self.publish_stats();
         }
         answers.close
     }
@@ -191,8 +193,8 @@ impl Writer {
         self.stats.requests_avoided += avoided.sum::<usize>() as u64;
     }
 
-    fn publish_stats(&mut self, now: Timestamp) {
-        self.last_stats = now;
+    fn publish_stats(&mut self) {
+        self.last_stats = Stopwatch::start();
         if let Some(live) = &self.live {
             self.stats.incidents_open = live.engine.incidents() as u64;
             self.stats.requests_open = live.engine.live_request_count() as u64;
@@ -214,6 +216,7 @@ impl Writer {
         *self.shared.health.lock() = Health { available: false, reason: Some(reason.clone()) };
         *self.shared.tables.lock() = None;
         self.live = None;
+        self.publish_stats();
         let refused = || StoreError::Unavailable { reason: reason.clone(), retry_after: RETRY_AFTER };
         for (reply, _) in answers.decided {
             let _ = reply.send(Err(refused()));
@@ -252,6 +255,7 @@ impl Writer {
                 match tried {
                     Ok(()) => {
                         self.stats.outage_seconds += outage.elapsed().as_secs_f64();
+                        self.publish_stats();
                         tracing::info!(seconds = outage.elapsed().as_secs_f64(), "the state store is back");
                         return true;
                     }
