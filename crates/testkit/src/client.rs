@@ -123,26 +123,27 @@ impl Client {
 
     /// Every request, page by page; `filter` is a query such as `namespace=prod`.
     pub async fn requests(&self, filter: &str) -> Vec<RemediationRequest> {
-        let items = self.list(&format!("/api/v1/requests?{filter}"), "").await;
+        let items = self.list("/api/v1/requests", filter, "").await;
         items.into_iter().map(|item| serde_json::from_value(item).expect("a RemediationRequest")).collect()
     }
 
     /// Open and recent storms.
     pub async fn storms(&self) -> Vec<Value> {
-        self.list("/api/v1/storms?", "").await
+        self.list("/api/v1/storms", "", "").await
     }
 
     /// All members of a storm.
     pub async fn members(&self, storm: &str) -> Vec<Value> {
-        self.list(&format!("/api/v1/storms/{storm}?"), "/members").await
+        self.list(&format!("/api/v1/storms/{storm}"), "", "/members").await
     }
 
     /// Follows a paginated list to its end; the list is at `at` of the document.
-    async fn list(&self, path: &str, at: &str) -> Vec<Value> {
+    async fn list(&self, path: &str, filter: &str, at: &str) -> Vec<Value> {
         let mut items = Vec::new();
+        let filter = if filter.is_empty() { String::new() } else { format!("&{filter}") };
         let mut from = String::new();
         loop {
-            let mut page = self.document(&format!("{path}&limit={PAGE}{from}")).await;
+            let mut page = self.document(&format!("{path}?limit={PAGE}{filter}{from}")).await;
             let part = page.pointer_mut(&format!("{at}/items")).expect("a list has items").take();
             let Value::Array(part) = part else { panic!("items is no array: {part}") };
             items.extend(part);
@@ -161,9 +162,9 @@ impl Client {
         self.send(Method::PATCH, &path, &kind, patch).await.expect("an answer")
     }
 
-    /// Follows changes of requests from now on.
-    pub async fn watch(&self, filter: &str) -> Watch {
-        Watch::open(self.address, &format!("/api/v1/requests?watch=true&{filter}"), None).await
+    /// Follows requests: those that exist, then every change.
+    pub async fn watch(&self) -> Watch {
+        Watch::open(self.address, "/api/v1/requests?watch=true", None).await
     }
 }
 

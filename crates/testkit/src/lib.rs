@@ -43,6 +43,6 @@ pub use prometheus::Prometheus;
 pub use random::Random;
 pub use raw::{Raw, request_head};
 pub use scene::Scene;
-pub use seawall::{Seawall, SeawallBuilder};
+pub use seawall::{Refusal, Seawall, SeawallBuilder};
 pub use wait::{Deadline, eventually, until};
 pub use watch::{Event, Watch};

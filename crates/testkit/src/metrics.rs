@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct Samples {
     /// Name with labels to value.
     values: BTreeMap<String, f64>,
-    /// Names in `# TYPE` lines, in order.
+    /// Names in `# TYPE` lines, in order, without what their kind appends.
     pub families: Vec<String>,
 }
 
@@ -16,6 +16,10 @@ impl Samples {
         let mut samples = Self::default();
         for line in text.lines() {
             if let Some(family) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split(' ').next()) {
+                let family = ["_total", "_info"]
+                    .iter()
+                    .find_map(|suffix| family.strip_suffix(suffix))
+                    .unwrap_or(family);
                 samples.families.push(family.to_owned());
             } else if !line.starts_with('#')
                 && let Some((series, value)) = line.rsplit_once(' ')
@@ -51,8 +55,7 @@ mod tests {
 
     #[test]
     fn samples_are_summed_over_the_labels_that_were_not_named() {
-        let text =
-            "# TYPE a counter\na_total{x=\"1\",y=\"1\"} 2\na_total{x=\"1\",y=\"2\"} 3\na_total{x=\"2\"} 5\n";
+        let text = "# TYPE a_total counter\na_total{x=\"1\",y=\"1\"} 2\na_total{x=\"1\",y=\"2\"} 3\na_total{x=\"2\"} 5\n";
         let samples = Samples::parse(text);
         assert_eq!(samples.families, ["a"]);
         assert!((samples.sum("a_total", &["x=\"1\""]) - 5.0).abs() < f64::EPSILON);

@@ -44,8 +44,9 @@ impl Process {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be asked for its state")
     }
 
     /// `kill -9`, and it is gone when this returns.
@@ -64,9 +65,9 @@ impl Process {
     /// Waits until it has ended by itself.
     pub async fn exited(&mut self, within: Duration) -> ExitStatus {
         let name = self.name.clone();
-        let child = parking_lot::Mutex::new(&mut self.child);
+        let process = parking_lot::Mutex::new(self);
         eventually(within, || {
-            let ended = child.lock().try_wait().expect("a child can be asked for its state");
+            let ended = process.lock().ended();
             let running = format!("{name} is still running");
             async move { ended.ok_or(running) }
         })

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use crate::ports::loopback;
 use crate::{Client, Process, Scene, eventually, free_port};
 
@@ -98,14 +100,21 @@ impl SeawallBuilder {
     }
 
     /// Starts it and waits until it is ready.
-    pub async fn start(mut self) -> Seawall {
+    pub async fn start(self) -> Seawall {
+        self.try_start()
+            .await
+            .unwrap_or_else(|refusal| panic!("seawall ended with {refusal:?} before it was ready"))
+    }
+
+    /// Starts it and waits until it is ready, or has ended by itself instead.
+    pub async fn try_start(mut self) -> Result<Seawall, Refusal> {
         let process = self.spawn();
         let address = self.found_address(&process).await;
         // A second life listens where the first one did.
         self.listen = address.to_string();
         let mut seawall = Seawall { recipe: self, process, client: Client::new(address) };
-        seawall.ready().await;
-        seawall
+        seawall.try_ready().await?;
+        Ok(seawall)
     }
 
     async fn found_address(&self, process: &Process) -> SocketAddr {
@@ -127,6 +136,14 @@ fn address_in(output: &str) -> Option<SocketAddr> {
         let port: u16 = digits.parse().ok()?;
         (port != 0).then(|| loopback(port))
     })
+}
+
+/// It ended instead of becoming ready.
+#[derive(Debug)]
+pub struct Refusal {
+    pub code: Option<i32>,
+    /// Everything it has written.
+    pub said: String,
 }
 
 /// A running `seawall serve`, killed when it is dropped.
@@ -161,21 +178,30 @@ impl Seawall {
 
     /// Waits until `/readyz` answers 200; fails at once when the process has ended instead.
     pub async fn ready(&mut self) {
+        if let Err(refusal) = self.try_ready().await {
+            panic!("seawall ended with {refusal:?} before it was ready");
+        }
+    }
+
+    async fn try_ready(&mut self) -> Result<(), Refusal> {
         let client = self.client.clone();
-        let process = parking_lot::Mutex::new(&mut self.process);
+        let process = Mutex::new(&mut self.process);
         eventually(READY_WITHIN, || {
-            let running = process.lock().is_running();
+            let ended = process.lock().ended();
             let client = client.clone();
             async move {
-                assert!(running, "seawall ended before it was ready");
+                if let Some(code) = ended {
+                    return Ok(Err(code));
+                }
                 match client.get("/readyz").await {
-                    Ok(answer) if answer.status == 200 => Ok(()),
+                    Ok(answer) if answer.status == 200 => Ok(Ok(())),
                     Ok(answer) => Err(format!("/readyz answers {}: {}", answer.status, answer.text())),
                     Err(lost) => Err(lost.to_string()),
                 }
             }
         })
-        .await;
+        .await
+        .map_err(|status| Refusal { code: status.code(), said: self.process.output() })
     }
 
     pub fn kill9(&mut self) {

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use seawall_testkit::{Alert, Client, Process, Random, Scene, Seawall, SeawallBuilder, eventually};
+use seawall_testkit::{Alert, Client, Random, Refusal, Scene, Seawall};
 
 use crate::support::{SOON, fire, name_of, occurrences, scene};
 
@@ -103,8 +102,9 @@ async fn a_lost_record_that_was_acknowledged_is_refused_with_what_is_missing_and
     let (file, _) = moments.last_record();
     // The log of the moment before, in a directory that remembers what it has acknowledged since.
     fs::copy(moments.before.join(&file), moments.after.join(&file)).expect("the file can be replaced");
-    let said =
-        refusal(&scene.seawall("shorter").data_dir(&moments.after)).await.expect("it must not start shorter");
+    let refusal = scene.seawall("shorter").data_dir(&moments.after).try_start().await;
+    let Refusal { code, said } = refusal.expect_err("it must not start shorter");
+    assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&moments.after.display().to_string()), "{said}");
     assert!(said.contains("damaged") && said.contains("backup"), "{said}");
 }
@@ -123,80 +123,70 @@ async fn whatever_is_damaged_it_never_starts_with_less_than_it_acknowledged() {
     seawall.kill9();
     let whole = seawall.data_dir().to_owned();
 
-    let mut refused = 0;
-    for attempt in 0..30 {
+    let removals = files(&whole).into_iter().map(|file| Damage { file, kind: Kind::Removed });
+    let mut damages: Vec<_> = removals.collect();
+    damages.extend((0..RANDOM_DAMAGES).map(|_| Damage::at_random(&whole, &mut random)));
+    let (count, mut refused) = (damages.len(), 0);
+    for (attempt, damage) in damages.into_iter().enumerate() {
         let copy = scene.path().join(format!("damaged-{attempt}"));
         copy_directory(&whole, &copy);
-        let damage = damage(&copy, &mut random);
-        let recipe = scene.seawall(&format!("damaged-{attempt}")).data_dir(&copy);
-        match refusal(&recipe).await {
-            Some(said) => {
+        damage.apply(&copy);
+        match scene.seawall(&format!("damaged-{attempt}")).data_dir(&copy).try_start().await {
+            Ok(seawall) => assert_eq!(contents(&seawall.client()).await, expected, "{damage:?}"),
+            Err(Refusal { code, said }) => {
                 refused += 1;
-                assert!(said.contains(&copy.display().to_string()), "{damage}: {said}");
-            }
-            None => {
-                let seawall = recipe.start().await;
-                assert_eq!(contents(&seawall.client()).await, expected, "{damage}");
+                assert_eq!(code, Some(1), "{damage:?}: {said}");
+                assert!(said.contains(&copy.display().to_string()), "{damage:?}: {said}");
             }
         }
         fs::remove_dir_all(&copy).expect("the copy can be removed");
     }
-    println!("{refused} of 30 refused");
+    println!("{refused} of {count} refused");
 }
 
-/// Starts it and says why it would not; nothing when it became ready.
-async fn refusal(recipe: &SeawallBuilder) -> Option<String> {
-    let process = parking(recipe.spawn());
-    let client = Client::new(recipe.address());
-    let ended = eventually(SOON, || async {
-        if !process.lock().is_running() {
-            return Ok(true);
-        }
-        match client.get("/readyz").await {
-            Ok(answer) if answer.status == 200 => Ok(false),
-            _ => Err("it neither ends nor becomes ready"),
-        }
-    })
-    .await;
-    let mut process = process.into_inner();
-    if !ended {
-        process.kill9();
-        return None;
+/// Beside the removal of every file.
+const RANDOM_DAMAGES: usize = 30;
+
+/// What happens to one file of a data directory.
+#[derive(Debug)]
+struct Damage {
+    file: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Removed,
+    CutAt(usize),
+    BitChanged { byte: usize, bit: u64 },
+}
+
+impl Damage {
+    fn at_random(directory: &Path, random: &mut Random) -> Self {
+        let written = |file: &PathBuf| fs::read(directory.join(file)).is_ok_and(|bytes| !bytes.is_empty());
+        let candidates: Vec<_> = files(directory).into_iter().filter(written).collect();
+        let file = candidates[random.between(0..candidates.len() as u64) as usize].clone();
+        let bytes = fs::read(directory.join(&file)).expect("the file can be read");
+        // Most of a log that was made long in advance is zeros; damage is meant to hit something.
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 1;
+        let byte = random.between(0..used as u64) as usize;
+        let kind = match random.between(0..4) {
+            0 => Kind::CutAt(byte),
+            _ => Kind::BitChanged { byte, bit: random.between(0..8) },
+        };
+        Self { file, kind }
     }
-    let status = process.exited(Duration::from_secs(1)).await;
-    assert_eq!(status.code(), Some(1), "{}", process.output());
-    Some(process.output())
-}
 
-/// Changes, cuts or removes one file at random and says which.
-fn damage(directory: &Path, random: &mut Random) -> String {
-    let candidates: Vec<_> = files(directory)
-        .into_iter()
-        .filter(|file| fs::metadata(directory.join(file)).is_ok_and(|data| data.len() > 0))
-        .collect();
-    let file = &candidates[random.between(0..candidates.len() as u64) as usize];
-    let path = directory.join(file);
-    let mut bytes = fs::read(&path).expect("the file can be read");
-    // Most of a log that was made long in advance is zeros; damage is meant to hit something.
-    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 1;
-    let at = random.between(0..used as u64) as usize;
-    let what = match random.between(0..5) {
-        0..3 => {
-            bytes[at] ^= 1 << random.between(0..8);
-            fs::write(&path, bytes).expect("the file can be written");
-            format!("a changed bit at {at}")
+    fn apply(&self, directory: &Path) {
+        let path = directory.join(&self.file);
+        let mut bytes = fs::read(&path).expect("the file can be read");
+        match self.kind {
+            Kind::Removed => return fs::remove_file(&path).expect("the file can be removed"),
+            Kind::CutAt(byte) => bytes.truncate(byte),
+            Kind::BitChanged { byte, bit } => bytes[byte] ^= 1 << bit,
         }
-        3 => {
-            bytes.truncate(at);
-            fs::write(&path, bytes).expect("the file can be written");
-            format!("cut at {at}")
-        }
-        _ => {
-            fs::remove_file(&path).expect("the file can be removed");
-            "removed".to_owned()
-        }
-    };
-    format!("{} {what} (of {used} bytes)", file.display())
+        fs::write(&path, bytes).expect("the file can be written");
+    }
 }
 
 fn problem(number: u32) -> Alert {
@@ -213,10 +203,6 @@ async fn contents(client: &Client) -> Vec<(String, u64)> {
         .collect();
     contents.sort_unstable();
     contents
-}
-
-fn parking(process: Process) -> parking_lot::Mutex<Process> {
-    parking_lot::Mutex::new(process)
 }
 
 /// Paths of all files in a directory, relative to it.

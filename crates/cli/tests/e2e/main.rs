@@ -17,5 +17,7 @@ mod prometheus;
 mod repeats;
 mod scale;
 mod shutdown;
+mod signals;
+mod storm_lives;
 mod storms;
 mod support;

@@ -7,7 +7,7 @@ use seawall_testkit::{Alert, Client, Samples, SmallDisk, eventually};
 use crate::support::{SOON, fire, name_of, scene};
 
 /// The families of the contract that belong to what exists.
-const FAMILIES: [&str; 23] = [
+const FAMILIES: [&str; 24] = [
     "seawall_signals_received",
     "seawall_decisions",
     "seawall_signals_rejected",
@@ -30,6 +30,7 @@ const FAMILIES: [&str; 23] = [
     "seawall_http_requests",
     "seawall_http_request_duration_seconds",
     "seawall_http_requests_in_flight",
+    "seawall_config_reloads",
     "seawall_build",
 ];
 
@@ -41,11 +42,18 @@ async fn every_metric_moves() {
     let client = seawall.client();
     let mut moved = BTreeSet::new();
 
-    let mut watch = client.watch("").await;
+    let mut watch = client.watch().await;
     for alert in Alert::pods("PodCrashLooping", "prod", 15) {
         fire(&client, &alert).await;
         note(&client, &mut moved).await;
     }
+    // Gauges of the state are as old as the last look at it.
+    eventually(SOON, || async {
+        let open = samples(&client).await.sum("seawall_storms_open", &[]);
+        if open > 0.0 { Ok(()) } else { Err("no storm is open") }
+    })
+    .await;
+    note(&client, &mut moved).await;
     fire(&client, &Alert::new("DiskFull", "prod", "db-0").resolved()).await;
     client.post("/webhook/prometheus", "{").await.expect("an answer");
     let request = watch.next(SOON).await.expect("the request is made").request();
@@ -57,6 +65,14 @@ async fn every_metric_moves() {
     eventually(SOON, || async {
         let pending = samples(&client).await.sum("seawall_publish_oldest_pending_seconds", &[]);
         if pending > 0.0 { Ok(()) } else { Err("nothing is overdue") }
+    })
+    .await;
+    note(&client, &mut moved).await;
+
+    seawall.process().signal("HUP");
+    eventually(SOON, || async {
+        let reloads = samples(&client).await.sum("seawall_config_reloads_total", &[]);
+        if reloads > 0.0 { Ok(()) } else { Err("nothing was reloaded") }
     })
     .await;
     note(&client, &mut moved).await;

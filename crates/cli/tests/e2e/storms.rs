@@ -46,7 +46,7 @@ async fn fifteen_concurrent_alerts_become_one_request_a_hundred_times_in_a_row()
 async fn fifteen_alerts_one_after_another_become_one_request_and_supersede_nothing() {
     let scene = scene().await;
     // A hold that no delay between two of them outlasts.
-    let config = "storm: {rules: [{name: rate, groupBy: [namespace, alertname], threshold: 10, hold: 1m}]}";
+    let config = "storm: {rules: [{name: rate, groupBy: [namespace, alertname], threshold: 10, hold: 50s}]}";
     let seawall = scene.seawall("seawall").config(config).start().await;
     let client = seawall.client();
 
@@ -126,7 +126,7 @@ async fn nine_alerts_are_nine_requests_after_the_hold() {
 #[tokio::test]
 async fn the_first_alert_of_a_group_is_not_held_however_long_the_hold() {
     let scene = scene().await;
-    let config = "storm: {rules: [{name: rate, groupBy: [namespace, alertname], threshold: 10, hold: 1h, window: 2h}]}";
+    let config = "storm: {rules: [{name: rate, groupBy: [namespace, alertname], threshold: 10, hold: 30m, window: 1h}]}";
     let seawall = scene.seawall("seawall").config(config).start().await;
     let client = seawall.client();
 
@@ -205,7 +205,7 @@ async fn ten_different_alerts_in_one_namespace_are_no_storm() {
 async fn sixty_different_alerts_in_one_namespace_are_one_flood() {
     let scene = scene().await;
     // The burst is one however slowly this machine sends it.
-    let config = "storm: {rules: [{name: flood, groupBy: [namespace], threshold: 50, hold: 1m}]}";
+    let config = "storm: {rules: [{name: flood, groupBy: [namespace], threshold: 50, hold: 50s}]}";
     let seawall = scene.seawall("seawall").config(config).start().await;
     let client = seawall.client();
 

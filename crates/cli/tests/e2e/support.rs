@@ -1,9 +1,10 @@
 //! What several tests do.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use seawall_model::RemediationRequest;
-use seawall_testkit::{Alert, Answer, Client, Scene, eventually};
+use seawall_testkit::{Alert, Answer, Client, Process, Scene, eventually};
 use tokio::task::JoinSet;
 
 /// Long enough for a loaded machine; nothing is expected to take this long.
@@ -16,6 +17,24 @@ pub async fn scene() -> Scene {
 /// A scene without neighbours, for tests that load the machine.
 pub async fn scene_alone() -> Scene {
     Scene::alone(env!("CARGO_BIN_EXE_seawall")).await
+}
+
+/// What a run of the binary came to.
+pub struct Ended {
+    pub code: Option<i32>,
+    /// Both streams, in the order they were written.
+    pub said: String,
+}
+
+/// Runs the binary in the scene's directory until it ends by itself.
+pub async fn run(scene: &Scene, args: &[&str], env: &[(&str, &str)]) -> Ended {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let log = scene.path().join(format!("run-{}.log", RUNS.fetch_add(1, Ordering::Relaxed)));
+    let mut command = std::process::Command::new(scene.binary());
+    command.args(args).envs(env.iter().copied()).current_dir(scene.path());
+    let mut process = Process::spawn("seawall", &mut command, &log, None);
+    let status = process.exited(SOON).await;
+    Ended { code: status.code(), said: process.output() }
 }
 
 /// Sends every alert in a body of its own, all at once.
@@ -54,8 +73,8 @@ pub async fn requests_in(client: &Client, namespace: &str, count: usize) -> Vec<
 /// Waits until whatever was held back when this was called has been published: a request that is held later for as
 /// long comes later.
 pub async fn after_the_hold(client: &Client) {
-    static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    let call = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
     let namespace = format!("after-the-hold-{call}");
     for alert in Alert::pods("Canary", &namespace, 2) {
         fire(client, &alert).await;
