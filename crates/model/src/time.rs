@@ -59,11 +59,48 @@ impl Sub for Timestamp {
     }
 }
 
+impl Timestamp {
+    /// `2023-11-14T22:13:20.123Z`; nothing outside the years 0 to 9999. Every answer shows several times, so this is plain
+    /// arithmetic on the proleptic Gregorian calendar (Hinnant's `civil_from_days`).
+    pub fn rfc3339(self) -> Option<[u8; 24]> {
+        const DAY: i64 = 86_400_000;
+        /// Days from 0000-03-01, where the calendar's periods begin, to 1970-01-01.
+        const EPOCH: i64 = 719_468;
+        let days = self.0.div_euclid(DAY) + EPOCH;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year_of_era = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * day_of_year + 2) / 153;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        if !(0..=9999).contains(&year) {
+            return None;
+        }
+        let of_day = self.0.rem_euclid(DAY);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        digits(&mut text[0..4], year);
+        digits(&mut text[5..7], month);
+        digits(&mut text[8..10], day_of_year - (153 * from_march + 2) / 5 + 1);
+        digits(&mut text[11..13], of_day / 3_600_000);
+        digits(&mut text[14..16], of_day / 60_000 % 60);
+        digits(&mut text[17..19], of_day / 1000 % 60);
+        digits(&mut text[20..23], of_day % 1000);
+        Some(text)
+    }
+}
+
+fn digits(places: &mut [u8], mut number: i64) {
+    for place in places.iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(time) => write!(f, "{time:.3}"),
-            Err(_) => write!(f, "{}ms", self.0),
+        match self.rfc3339() {
+            Some(text) => f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?),
+            None => write!(f, "{}ms", self.0),
         }
     }
 }
@@ -107,6 +144,22 @@ mod tests {
     #[test]
     fn a_time_is_shown_in_utc_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
+    }
+
+    #[test]
+    fn every_day_is_shown_as_the_calendar_has_it() {
+        let (first, last) = (-62_167_219_200_000_i64, 253_402_300_799_999);
+        let shown_by_jiff = jiff::Timestamp::MAX.as_second() * 1000;
+        let some = (first..=shown_by_jiff).step_by(86_400_000 * 13 + 12_345_678);
+        for millis in some.chain([first, shown_by_jiff, -1, 0]) {
+            let expected = jiff::Timestamp::from_millisecond(millis).unwrap();
+            assert_eq!(Timestamp::from_millis(millis).to_string(), format!("{expected:.3}"));
+        }
+        assert_eq!(Timestamp::from_millis(last).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::from_millis(last + 1).rfc3339(), None);
+        assert_eq!(Timestamp::from_millis(first - 1).rfc3339(), None);
+        assert_eq!(Timestamp::from_millis(i64::MAX).rfc3339(), None);
+        assert_eq!(Timestamp::from_millis(i64::MIN).rfc3339(), None);
     }
 
     #[test]
