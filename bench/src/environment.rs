@@ -19,6 +19,7 @@ pub fn describe(lab: &Lab, quick: bool) -> Vec<(&'static str, String)> {
     lines.push(("commit", commit()));
     lines.push(("date", SystemClock.now().to_string()));
     lines.push(("machine", format!("{}, {} cores, {}", processor(), cores(), memory())));
+    lines.push(("load when it began", load()));
     lines.push(("kernel", first_line("/proc/sys/kernel/osrelease")));
     lines.push(("data directory on", lab.file_system.clone()));
     lines.push(("compiler", output("rustc", &["--version"]).unwrap_or_else(unknown)));
@@ -55,6 +56,12 @@ fn memory() -> String {
         Some(format!("{:.0} GiB", kilobytes / f64::from(1 << 20)))
     });
     found.unwrap_or_else(unknown)
+}
+
+/// Above a few tenths something else was running, and every number is worse than it should be.
+fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg");
+    load.ok().and_then(|text| Some(text.split_whitespace().next()?.to_owned())).unwrap_or_else(unknown)
 }
 
 fn first_line(path: &str) -> String {

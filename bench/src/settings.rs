@@ -81,6 +81,10 @@ pub struct Settings {
     pub batch_connections: usize,
     /// Live incidents at which memory is read, ascending.
     pub incidents: [u64; 2],
+    /// The window of the default storm rules and some seconds to look at every group: until then new incidents also lie
+    /// in the windows that count them. Filling, windows and settling must stay below the five minutes after which the
+    /// first incidents end by silence.
+    pub window: Duration,
     pub large_body: usize,
     pub storm: u64,
     pub disk: Duration,
@@ -100,6 +104,7 @@ impl Args {
             connections: self.connections,
             batch_connections: self.batch_connections,
             incidents: [100_000, 1_000_000],
+            window: Duration::from_secs(70),
             large_body: 45_000,
             storm: 100_000,
             disk: Duration::from_secs(5),
@@ -112,6 +117,7 @@ impl Args {
             rounds: 1,
             length: Duration::from_secs(1),
             incidents: [2_000, 20_000],
+            window: Duration::ZERO,
             large_body: 4_500,
             storm: 10_000,
             disk: Duration::from_millis(500),

@@ -15,32 +15,21 @@ use crate::{clock, control};
 const BYTES: f64 = 300.0;
 /// Longest until a server with the most incidents is ready.
 const START: Duration = Duration::from_secs(5);
-/// Longest to wait for memory to settle, in which no incident may end by silence.
+/// Longest to wait for memory to stop moving.
 const SETTLE: Duration = Duration::from_secs(20);
 const BODY: u64 = 1_000;
 
 pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
     let running = lab.start(Candidate::Seawall)?;
     let idle = running.server.settled(SETTLE)?;
-    let mut rows = vec![vec!["idle".to_owned(), "0".to_owned(), mebibytes(idle as f64), "–".to_owned()]];
-    let body = template(Dialect::Webhook, Spread::Apart, BODY as usize);
+    let mut filling = Filling { running, idle, rows: Vec::new(), sent: 0, last: (0.0, idle) };
+    filling.rows.push(vec!["idle".to_owned(), "0".to_owned(), mebibytes(idle as f64), "–".to_owned()]);
     let mut numbers = Numbers::fresh(0);
-    let (mut sent, mut last) = (0, (0.0, idle));
     for target in settings.incidents {
-        let took = fill(&running, &body, &mut numbers, (target - sent) / BODY)?;
-        sent = target;
-        let live = live_incidents(&running, target)?;
-        let resident = running.server.settled(SETTLE)?;
-        let each = (resident as f64 - idle as f64) / live;
-        eprintln!("memory: {} live incidents after {took:.1?}, {each:.0} B each", grouped(live));
-        rows.push(row("live incidents, settled", live, resident, each));
+        let (live, each) = filling.fill_to(target, &mut numbers, settings.window)?;
         report.figures.push(figure(live, each));
-        if last.0 > 0.0 {
-            let further = (resident as f64 - last.1 as f64) / (live - last.0);
-            rows.push(row("the further ones alone", live - last.0, resident - last.1.min(resident), further));
-        }
-        last = (live, resident);
     }
+    let Filling { running, mut rows, sent, last, .. } = filling;
     let running = running.crash_and_restart(lab)?;
     let after = live_incidents(&running, sent)?;
     anyhow::ensure!(after == last.0, "{after} of {} incidents are live after a crash and a restart", last.0);
@@ -56,12 +45,58 @@ pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
     report.sections.push(Section {
         title: "Memory per live incident".to_owned(),
         note: "Each incident has a request of its own. Resident memory of the process (VmRSS) when it has stopped \
-               moving; bytes are what came on top of the idle process, its caches and buffers included."
+               moving; bytes are what came on top of the idle process, its caches and buffers included. For the first \
+               60 s an incident also lies in the windows of the storm rules that count it."
             .to_owned(),
         header: vec!["state", "incidents", "resident", "bytes an incident"],
         rows,
     });
     Ok(())
+}
+
+/// A server on its way to many live incidents.
+struct Filling {
+    running: Running,
+    /// Resident memory before the first incident.
+    idle: u64,
+    rows: Vec<Vec<String>>,
+    sent: u64,
+    /// Live incidents and resident memory at the last stop.
+    last: (f64, u64),
+}
+
+impl Filling {
+    /// Opens incidents until there are `target`; gives how many live and what each costs when all windows are over.
+    fn fill_to(&mut self, target: u64, numbers: &mut Numbers, window: Duration) -> Result<(f64, f64)> {
+        let body = template(Dialect::Webhook, Spread::Apart, BODY as usize);
+        let took = fill(&self.running, &body, numbers, (target - self.sent) / BODY)?;
+        self.sent = target;
+        let windows_end = clock::now() + window;
+        let live = live_incidents(&self.running, target)?;
+        let fresh = self.running.server.settled(SETTLE)?;
+        self.rows.push(row("live, still in the storm rules' windows", live, fresh, self.each(live, fresh)));
+        clock::pause(windows_end.saturating_duration_since(clock::now()));
+        let resident = self.running.server.settled(SETTLE)?;
+        let each = self.each(live, resident);
+        self.rows.push(row("live, windows over", live, resident, each));
+        eprintln!("memory: {} live incidents after {took:.1?}, {each:.0} B each", grouped(live));
+        if self.last.0 > 0.0 {
+            let (more, on_top) = (live - self.last.0, resident as f64 - self.last.1 as f64);
+            let marginal = format!("{:.0}", on_top / more);
+            self.rows.push(vec![
+                "of these the later ones".to_owned(),
+                grouped(more),
+                mebibytes(on_top),
+                marginal,
+            ]);
+        }
+        self.last = (live, resident);
+        Ok((live, each))
+    }
+
+    fn each(&self, live: f64, resident: u64) -> f64 {
+        (resident as f64 - self.idle as f64) / live
+    }
 }
 
 fn row(name: &str, incidents: f64, resident: u64, each: f64) -> Vec<String> {
