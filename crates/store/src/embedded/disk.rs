@@ -47,6 +47,9 @@ pub(super) struct Tables {
     outcomes: Keyspace,
 }
 
+/// A key that every tree has from its first commit on. Without it the tree was lost and made anew.
+pub(super) const SENTINEL: &[u8] = b"\0";
+
 /// Keys start with the table they belong to.
 const CLOSED: u8 = b'c';
 const STATUS: u8 = b's';
@@ -159,6 +162,9 @@ impl Disk {
             }
         };
         check_head(directory, head, reached)?;
+        if head.is_some() {
+            check_sentinels(directory, &tables)?;
+        }
         let epoch = head.map_or(1, |head| head.epoch + 1);
         let engine = restore(&tables, epoch).map_err(|reason| damaged(directory, &reason))?;
         let mut disk = Self { db, tables, mark, epoch, sequence: epoch << EPOCH_SHIFT };
@@ -217,6 +223,11 @@ impl Disk {
         if batch.is_empty() && !is_start {
             return Ok(false);
         }
+        if is_start {
+            for tree in [&self.tables.requests, &self.tables.outcomes] {
+                batch.insert(tree, SENTINEL, []);
+            }
+        }
         let head = Head { format: FORMAT, epoch: self.epoch, sequence: self.next_sequence() };
         // A record of three numbers always encodes.
         batch.insert(&self.tables.live, HEAD, postcard::to_stdvec(&head).unwrap_or_default());
@@ -264,6 +275,16 @@ fn check_head(directory: &Path, head: Option<Head>, reached: Option<u64>) -> Res
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether a tree was lost whole. The tree of what is open has the head instead.
+fn check_sentinels(directory: &Path, tables: &Tables) -> Result<(), StoreError> {
+    for (name, tree) in [("requests", &tables.requests), ("outcomes", &tables.outcomes)] {
+        if !tree.contains_key(SENTINEL).map_err(|error| classify(directory, &error))? {
+            return Err(damaged(directory, &format!("its table `{name}` is gone")));
+        }
+    }
+    Ok(())
 }
 
 fn restore(tables: &Tables, epoch: u64) -> Result<Engine, String> {

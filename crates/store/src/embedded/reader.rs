@@ -7,7 +7,7 @@ use seawall_engine::{Engine, ExplainedDecision, Explanation};
 use seawall_model::{Fingerprint, Phase, Policy, RequestDoc, RequestId, RequestRef, RequestState, Timestamp};
 
 use super::EmbeddedStore;
-use super::disk::{EPOCH_SHIFT, Tables, unreadable};
+use super::disk::{EPOCH_SHIFT, SENTINEL, Tables, unreadable};
 use super::job::Job;
 use crate::{Page, RequestFilter, RequestPage, RequestRecord, StoreError, StormDetail, StormPage};
 
@@ -105,6 +105,9 @@ impl EmbeddedStore {
             let mut keys = Vec::new();
             for entry in tables.requests.range::<&[u8], _>((start, Bound::Unbounded)) {
                 let key = entry.key().map_err(unreadable)?;
+                if *key == *SENTINEL {
+                    continue;
+                }
                 let text = std::str::from_utf8(&key).map_err(unreadable)?;
                 if namespace.as_ref().is_some_and(|namespace| !text.starts_with(namespace.as_str())) {
                     break;
