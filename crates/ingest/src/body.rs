@@ -44,7 +44,8 @@ impl BodyReader {
         if announced > limit {
             return Err(Problem::too_large("the body", limit).with("received", announced));
         }
-        let mut reader = Self {
+        edge.require_room(announced)?;
+        let reader = Self {
             edge: edge.clone(),
             body,
             timing: extensions.get::<Arc<Timing>>().cloned(),
@@ -52,7 +53,6 @@ impl BodyReader {
             received: 0,
             held: edge.held(),
         };
-        edge.hold(&mut reader.held, announced)?;
         Ok(reader)
     }
 
@@ -96,9 +96,7 @@ impl BodyReader {
         if self.received > self.limit {
             return Err(Problem::too_large("the body", self.limit).with("received", self.received));
         }
-        // What was announced is held already.
-        let more = self.received.saturating_sub(self.held.bytes());
-        self.edge.hold(&mut self.held, more)
+        self.edge.hold(&mut self.held, bytes)
     }
 
     /// Reads until the end, or until there is more than `enough`.

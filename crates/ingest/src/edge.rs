@@ -142,11 +142,20 @@ impl Edge {
         (before < self.settings.limits.concurrent_requests).then_some(guard)
     }
 
+    /// Refuses a body that does not fit now. Nothing is set aside for it yet: what is only announced must not keep others
+    /// out.
+    pub(crate) fn require_room(&self, announced: u64) -> Result<(), Problem> {
+        self.check_room(self.buffered.load(Ordering::Relaxed), announced)
+    }
+
     /// Takes `bytes` more from the budget into `held`.
     pub(crate) fn hold(&self, held: &mut Held, bytes: u64) -> Result<(), Problem> {
-        let before = self.buffered.fetch_add(bytes, Ordering::Relaxed);
         held.bytes += bytes;
-        if before + bytes > self.settings.limits.buffered_bytes {
+        self.check_room(self.buffered.fetch_add(bytes, Ordering::Relaxed), bytes)
+    }
+
+    fn check_room(&self, taken: u64, more: u64) -> Result<(), Problem> {
+        if taken.saturating_add(more) > self.settings.limits.buffered_bytes {
             return Err(Problem::saturated(
                 "the bodies that are being read fill the memory set aside for them",
             ));
@@ -187,12 +196,6 @@ impl Drop for InFlight {
 pub(crate) struct Held {
     edge: Arc<Edge>,
     bytes: u64,
-}
-
-impl Held {
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
 }
 
 impl Drop for Held {

@@ -16,7 +16,7 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -137,8 +137,8 @@ impl Exchange {
 
     fn finish(&self, mut response: Response) -> Response {
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            if problem.status.is_server_error() {
-                tracing::debug!(request_id = %self.id, status = problem.status.as_u16(), "request failed");
+            if problem.status == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(request_id = %self.id, route = self.route(), "request failed inside");
             }
             let rendered = problem.render(self.uri.path(), &self.id);
             let (parts, body) = rendered.into_parts();
@@ -157,9 +157,15 @@ impl Exchange {
         if self.edge.is_draining() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let route = self.edge.route(self.route.as_ref().map(MatchedPath::as_str));
+        let route = self.edge.route(self.route());
         route.observe(self.method, response.status().as_u16(), self.began.elapsed().as_secs_f64());
         response
+    }
+}
+
+impl Exchange {
+    fn route(&self) -> Option<&str> {
+        self.route.as_ref().map(MatchedPath::as_str)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seawall_model::{RemediationRequestSpec, RemediationRequestStatus};
+use seawall_model::{Priority, RemediationPath, RemediationRequestSpec, RemediationRequestStatus, Timestamp};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
@@ -21,6 +21,82 @@ pub(crate) struct ProblemSchema {
     /// The path that was asked for.
     instance: String,
     request_id: String,
+}
+
+/// What became of one alert.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SignalAnswer)]
+#[allow(dead_code, reason = "only its schema is used: answers are written field by field")]
+pub(crate) struct SignalAnswerSchema {
+    /// `created`, `duplicate`, `aggregated`, `accepted`, `resolved`, `suppressed`, or `rejected` among several.
+    status: String,
+    /// Only in the answer for a single alert; otherwise it is beside `results`.
+    request_id: Option<String>,
+    /// Position in the body, from 0; only among several.
+    index: Option<usize>,
+    #[schema(pattern = "^[a-f0-9]{64}$")]
+    fingerprint: Option<String>,
+    /// A sentence for people.
+    message: String,
+    duplicate: bool,
+    /// Absent while the signal is held.
+    remediation_request_name: Option<String>,
+    remediation_request_namespace: Option<String>,
+    /// `namespace/name` of the request a duplicate is counted on.
+    #[serde(rename = "originalCRD")]
+    original_crd: Option<String>,
+    environment: Option<String>,
+    priority: Option<Priority>,
+    remediation_path: Option<RemediationPath>,
+    is_storm: bool,
+    /// `rate` or `flood`.
+    storm_type: Option<String>,
+    storm: Option<StormAnswerSchema>,
+    metadata: Option<CountAnswerSchema>,
+    /// When the body was received.
+    #[schema(value_type = String, format = DateTime)]
+    timestamp: Timestamp,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = StormAnswer)]
+#[allow(dead_code, reason = "only its schema is used: answers are written field by field")]
+struct StormAnswerSchema {
+    rule: String,
+    pattern: String,
+    /// Distinct fingerprints in the storm, this one included.
+    alert_count: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CountAnswer)]
+#[allow(dead_code, reason = "only its schema is used: answers are written field by field")]
+struct CountAnswerSchema {
+    /// Firing signals of this incident since `firstSeen`.
+    count: u64,
+    #[schema(value_type = String, format = DateTime)]
+    first_seen: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    last_seen: Timestamp,
+}
+
+/// What became of several alerts.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = BodyAnswer)]
+#[allow(dead_code, reason = "only its schema is used: answers are written field by field")]
+pub(crate) struct BodyAnswerSchema {
+    /// The most that happened to any of them.
+    status: String,
+    request_id: String,
+    /// In the order of the body; above 1000 alerts only rejected ones, 100 at most.
+    results: Vec<SignalAnswerSchema>,
+    /// `true` when `results` is shorter than the body.
+    truncated: Option<bool>,
+    summary: crate::signals::Summary,
 }
 
 /// A `RemediationRequest`, as Kubernetes would hold it.

@@ -1,93 +1,16 @@
 //! What a sender is told about its alerts.
 
-use std::fmt;
+use std::fmt::Write;
 
 use compact_str::CompactString;
-use seawall_model::{
-    Decision, DecisionKind, Fingerprint, Priority, RemediationPath, RequestId, RequestRef, Signal, Timestamp,
-};
-use serde::{Serialize, Serializer};
+use seawall_model::{Decision, DecisionKind, Fingerprint, Priority, RemediationPath, Signal, Timestamp};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What became of one alert.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct SignalAnswer<'a> {
-    /// `created`, `duplicate`, `aggregated`, `accepted`, `resolved`, `suppressed`, or `rejected` among several.
-    status: &'static str,
-    /// Only in the answer for a single alert; otherwise it is beside `results`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-    /// Position in the body, from 0; only among several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, pattern = "^[a-f0-9]{64}$")]
-    fingerprint: Option<Fingerprint>,
-    #[schema(value_type = String)]
-    message: Message<'a>,
-    duplicate: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    remediation_request_name: Option<Shown<RequestId>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remediation_request_namespace: Option<&'a str>,
-    /// `namespace/name` of the request a duplicate is counted on.
-    #[serde(rename = "originalCRD", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    original_crd: Option<Shown<&'a RequestRef>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    environment: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<Priority>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remediation_path: Option<RemediationPath>,
-    is_storm: bool,
-    /// `rate` or `flood`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    storm_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    storm: Option<StormAnswer<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<CountAnswer>,
-    #[schema(value_type = String, format = DateTime)]
-    timestamp: Timestamp,
-}
+use super::json::{Object, decimal};
 
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct StormAnswer<'a> {
-    rule: &'a str,
-    pattern: &'a str,
-    /// Distinct fingerprints in the storm, this one included.
-    alert_count: u64,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct CountAnswer {
-    /// Firing signals of this incident since `firstSeen`.
-    count: u64,
-    #[schema(value_type = String, format = DateTime)]
-    first_seen: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
-    last_seen: Timestamp,
-}
-
-/// What became of several alerts.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct BodyAnswer<'a> {
-    /// The most that happened to any of them.
-    pub(crate) status: &'static str,
-    pub(crate) request_id: &'a str,
-    /// In the order of the body; above 1000 alerts only rejected ones, 100 at most.
-    pub(crate) results: Vec<SignalAnswer<'a>>,
-    /// Whether `results` is shorter than the body.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) truncated: bool,
-    pub(crate) summary: Summary,
-}
+/// Bytes of one result, roughly.
+const RESULT_SIZE: usize = 600;
 
 /// How many of the alerts became what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -114,7 +37,7 @@ impl Summary {
     }
 
     /// One word for all of them: the most that happened.
-    pub(crate) fn status(&self) -> &'static str {
+    fn status(&self) -> &'static str {
         let by_weight = [
             (self.created, "created"),
             (self.accepted, "accepted"),
@@ -125,6 +48,17 @@ impl Summary {
         ];
         // Nothing at all was asked, and that is accepted.
         by_weight.into_iter().find(|(count, _)| *count > 0).map_or("accepted", |(_, status)| status)
+    }
+
+    fn write(&self, object: &mut Object<'_>) {
+        object.number("total", self.total);
+        object.number("created", self.created);
+        object.number("duplicate", self.duplicate);
+        object.number("aggregated", self.aggregated);
+        object.number("accepted", self.accepted);
+        object.number("resolved", self.resolved);
+        object.number("suppressed", self.suppressed);
+        object.number("rejected", self.rejected);
     }
 }
 
@@ -148,127 +82,161 @@ impl Echo {
     }
 }
 
-impl<'a> SignalAnswer<'a> {
-    pub(crate) fn decided(echo: &'a Echo, decision: &'a Decision, timestamp: Timestamp) -> Self {
-        let request = decision.request.as_ref();
-        let duplicate = decision.kind == DecisionKind::Duplicate;
-        let storm = decision.storm.as_ref();
-        Self {
-            status: decision.kind.as_str(),
-            fingerprint: Some(echo.fingerprint),
-            message: Message::Decided(decision),
-            duplicate,
-            remediation_request_name: request.map(|request| Shown(request.id)),
-            remediation_request_namespace: request.map(|request| request.namespace.as_str()),
-            original_crd: request.filter(|_| duplicate).map(Shown),
-            environment: Some(&echo.environment),
-            priority: Some(echo.priority),
-            remediation_path: Some(echo.path),
-            is_storm: storm.is_some(),
-            storm_type: storm.map(|storm| storm.storm_type),
-            storm: storm.map(|storm| StormAnswer {
-                rule: &storm.rule,
-                pattern: &storm.pattern,
-                alert_count: storm.alert_count,
-            }),
-            // Nothing is counted for a problem that is over before it was known.
-            metadata: (decision.count > 0).then_some(CountAnswer {
-                count: decision.count,
-                first_seen: decision.first_seen,
-                last_seen: decision.last_seen,
-            }),
-            ..Self::undecided(decision.kind.as_str(), "", timestamp)
+/// What became of one alert.
+pub(crate) enum Outcome<'a> {
+    Decided(&'a Echo, &'a Decision),
+    Suppressed(&'a str),
+    Rejected(&'a str),
+}
+
+/// Writes answers about one request.
+pub(crate) struct AnswerWriter<'a> {
+    request_id: &'a str,
+    received: Timestamp,
+    out: Vec<u8>,
+    /// `namespace/name` of the request that is being written about.
+    reference: String,
+}
+
+impl<'a> AnswerWriter<'a> {
+    pub(crate) fn new(request_id: &'a str, received: Timestamp, results: usize) -> Self {
+        let out = Vec::with_capacity((results + 1) * RESULT_SIZE);
+        Self { request_id, received, out, reference: String::new() }
+    }
+
+    /// The answer for a body of one alert.
+    pub(crate) fn single(mut self, outcome: &Outcome<'_>) -> Vec<u8> {
+        self.result(outcome, None);
+        self.out
+    }
+
+    /// The answer for a body of several alerts. `results` come with their position in the body.
+    pub(crate) fn several<'r>(
+        mut self,
+        results: impl Iterator<Item = (usize, Outcome<'r>)>,
+        truncated: bool,
+        summary: &Summary,
+    ) -> Vec<u8> {
+        let mut object = Object::begin(&mut self.out);
+        object.plain("status", summary.status().as_bytes());
+        object.text("requestId", self.request_id);
+        object.value("results").push(b'[');
+        for (count, (index, outcome)) in results.enumerate() {
+            if count > 0 {
+                self.out.push(b',');
+            }
+            self.result(&outcome, Some(index));
         }
+        self.out.extend_from_slice(if truncated {
+            b"],\"truncated\":true,\"summary\":"
+        } else {
+            b"],\"summary\":"
+        });
+        let mut object = Object::begin(&mut self.out);
+        summary.write(&mut object);
+        object.end();
+        self.out.push(b'}');
+        self.out
     }
 
-    /// An alert that did not reach the store.
-    pub(crate) fn undecided(status: &'static str, reason: &'a str, timestamp: Timestamp) -> Self {
-        Self {
-            status,
-            request_id: None,
-            index: None,
-            fingerprint: None,
-            message: Message::Reason(reason),
-            duplicate: false,
-            remediation_request_name: None,
-            remediation_request_namespace: None,
-            original_crd: None,
-            environment: None,
-            priority: None,
-            remediation_path: None,
-            is_storm: false,
-            storm_type: None,
-            storm: None,
-            metadata: None,
-            timestamp,
+    fn result(&mut self, outcome: &Outcome<'_>, index: Option<usize>) {
+        let mut object = Object::begin(&mut self.out);
+        let status = match outcome {
+            Outcome::Decided(_, decision) => decision.kind.as_str(),
+            Outcome::Suppressed(_) => "suppressed",
+            Outcome::Rejected(_) => "rejected",
+        };
+        object.plain("status", status.as_bytes());
+        match index {
+            Some(index) => object.number("index", index as u64),
+            None => object.text("requestId", self.request_id),
         }
-    }
-
-    pub(crate) fn at(mut self, index: usize) -> Self {
-        self.index = Some(index);
-        self
-    }
-
-    pub(crate) fn alone(mut self, request_id: &'a str) -> Self {
-        self.request_id = Some(request_id);
-        self
+        match outcome {
+            Outcome::Decided(echo, decision) => decided(&mut object, &mut self.reference, echo, decision),
+            Outcome::Suppressed(reason) | Outcome::Rejected(reason) => {
+                object.text("message", reason);
+                object.flag("duplicate", false);
+                object.flag("isStorm", false);
+            }
+        }
+        time(&mut object, "timestamp", self.received);
+        object.end();
     }
 }
 
-/// Text that is made while it is written.
-struct Shown<T>(T);
-
-impl<T: fmt::Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+fn decided(object: &mut Object<'_>, reference: &mut String, echo: &Echo, decision: &Decision) {
+    reference.clear();
+    if let Some(request) = &decision.request {
+        // Writing to a string does not fail.
+        let _ = write!(reference, "{request}");
+    }
+    object.plain("fingerprint", &echo.fingerprint.hex());
+    message(object, reference, decision);
+    object.flag("duplicate", decision.kind == DecisionKind::Duplicate);
+    if let Some((namespace, name)) = reference.split_once('/') {
+        object.text("remediationRequestName", name);
+        object.text("remediationRequestNamespace", namespace);
+        if decision.kind == DecisionKind::Duplicate {
+            object.text("originalCRD", reference);
+        }
+    }
+    object.text("environment", &echo.environment);
+    object.plain("priority", echo.priority.as_str().as_bytes());
+    object.plain("remediationPath", echo.path.as_str().as_bytes());
+    object.flag("isStorm", decision.storm.is_some());
+    if let Some(storm) = &decision.storm {
+        object.text("stormType", storm.storm_type);
+        let mut inner = Object::begin(object.value("storm"));
+        inner.text("rule", &storm.rule);
+        inner.text("pattern", &storm.pattern);
+        inner.number("alertCount", storm.alert_count);
+        inner.end();
+    }
+    // Nothing is counted for a problem that is over before it was known.
+    if decision.count > 0 {
+        let mut inner = Object::begin(object.value("metadata"));
+        inner.number("count", decision.count);
+        time(&mut inner, "firstSeen", decision.first_seen);
+        time(&mut inner, "lastSeen", decision.last_seen);
+        inner.end();
     }
 }
 
 /// A sentence for people.
-enum Message<'a> {
-    Decided(&'a Decision),
-    Reason(&'a str),
-}
-
-impl Serialize for Message<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl fmt::Display for Message<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decision = match self {
-            Self::Reason(reason) => return f.write_str(reason),
-            Self::Decided(decision) => decision,
-        };
-        match (decision.kind, &decision.request, &decision.storm) {
-            (DecisionKind::Created, Some(request), Some(storm)) => {
-                write!(f, "New problem; request {request} was created for the storm `{}`.", storm.pattern)
-            }
-            (DecisionKind::Created, Some(request), None) => {
-                write!(f, "New problem; request {request} was created.")
-            }
-            (DecisionKind::Accepted | DecisionKind::Created, ..) => f.write_str(
-                "New problem; it is recorded, and its request follows shortly unless it joins a storm.",
-            ),
-            (DecisionKind::Duplicate, Some(request), _) => {
-                write!(f, "Repeat of a known problem, seen {} times; counted on {request}.", decision.count)
-            }
-            (DecisionKind::Duplicate, None, _) => {
-                write!(f, "Repeat of a problem whose request follows shortly, seen {} times.", decision.count)
-            }
-            (DecisionKind::Aggregated, Some(request), Some(storm)) => {
-                let (pattern, alerts) = (&storm.pattern, storm.alert_count);
-                write!(f, "Part of the storm `{pattern}` of {alerts} problems; counted on {request}.")
-            }
-            (DecisionKind::Aggregated, ..) => f.write_str("Part of a storm whose request follows shortly."),
-            (DecisionKind::Resolved, Some(request), _) => {
-                write!(f, "The problem is over, as is noted on {request}.")
-            }
-            (DecisionKind::Resolved, None, _) => {
-                f.write_str("The problem is over; there was nothing to note it on.")
-            }
+fn message(object: &mut Object<'_>, reference: &str, decision: &Decision) {
+    let (mut count, mut alerts) = ([0; 20], [0; 20]);
+    let count = decimal(&mut count, decision.count);
+    let storm = decision.storm.as_ref();
+    let pattern = storm.map_or("", |storm| &storm.pattern);
+    let alerts = decimal(&mut alerts, storm.map_or(0, |storm| storm.alert_count));
+    let request = reference;
+    let texts: &[&str] = match (decision.kind, request.is_empty(), storm.is_some()) {
+        (DecisionKind::Created, false, true) => {
+            &["New problem; request ", request, " was created for the storm `", pattern, "`."]
         }
+        (DecisionKind::Created, false, false) => &["New problem; request ", request, " was created."],
+        (DecisionKind::Created | DecisionKind::Accepted, ..) => {
+            &["New problem; it is recorded, and its request follows shortly unless it joins a storm."]
+        }
+        (DecisionKind::Duplicate, false, _) => {
+            &["Repeat of a known problem, seen ", count, " times; counted on ", request, "."]
+        }
+        (DecisionKind::Duplicate, true, _) => {
+            &["Repeat of a problem whose request follows shortly, seen ", count, " times."]
+        }
+        (DecisionKind::Aggregated, false, true) => {
+            &["Part of the storm `", pattern, "` of ", alerts, " problems; counted on ", request, "."]
+        }
+        (DecisionKind::Aggregated, ..) => &["Part of a storm whose request follows shortly."],
+        (DecisionKind::Resolved, false, _) => &["The problem is over, as is noted on ", request, "."],
+        (DecisionKind::Resolved, true, _) => &["The problem is over; there was nothing to note it on."],
+    };
+    object.joined("message", texts);
+}
+
+fn time(object: &mut Object<'_>, key: &'static str, time: Timestamp) {
+    match time.rfc3339() {
+        Some(text) => object.plain(key, &text),
+        None => object.text(key, &time.to_string()),
     }
 }

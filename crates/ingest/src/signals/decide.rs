@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::answer::{BodyAnswer, Echo, SignalAnswer, Summary};
+use super::answer::{AnswerWriter, Echo, Outcome, Summary};
 use super::{Arrival, Source};
 use crate::adapters::{Item, ParsedBody};
 use crate::edge::{Edge, Held};
@@ -22,8 +22,6 @@ use crate::problem::Problem;
 const MAX_RESULTS: usize = 1000;
 /// Rejected alerts that are named however large the body is.
 const MAX_REJECTED: usize = 100;
-/// Bytes of one result, roughly.
-const RESULT_SIZE: usize = 600;
 
 /// What is answered about an alert, beside what is decided about it.
 enum Entry {
@@ -117,15 +115,29 @@ pub(super) async fn decide(
         batch.summary.count(decision.kind);
     }
     count_decided(&edge, source, &batch.summary, &decisions);
-    let status = status_of(source, &batch.summary);
-    Ok(match batch.entries.as_slice() {
-        [(_, entry)] if batch.summary.total == 1 => {
-            json_response(status, &answer(entry, decisions.first(), &arrival).alone(&arrival.id), RESULT_SIZE)
-        }
-        entries => {
-            let size = entries.len() * RESULT_SIZE + RESULT_SIZE;
-            json_response(status, &body_answer(&batch, entries, &decisions, &arrival), size)
-        }
+    let writer = AnswerWriter::new(&arrival.id, arrival.received, batch.entries.len());
+    let mut outcomes = outcomes(&batch.entries, &decisions);
+    let body = match outcomes.next() {
+        Some((_, only)) if batch.summary.total == 1 => writer.single(&only),
+        first => writer.several(first.into_iter().chain(outcomes), batch.truncated, &batch.summary),
+    };
+    Ok(json_bytes(status_of(source, &batch.summary), body))
+}
+
+/// What became of the alerts that are answered one by one, with their position in the body.
+fn outcomes<'a>(
+    entries: &'a [(usize, Entry)],
+    decisions: &'a [Decision],
+) -> impl Iterator<Item = (usize, Outcome<'a>)> {
+    // Only entries that were sent to the store have a decision, and they come in the same order.
+    let mut decided = decisions.iter();
+    entries.iter().filter_map(move |(index, entry)| {
+        let outcome = match entry {
+            Entry::Decided(echo) => Outcome::Decided(echo, decided.next()?),
+            Entry::Suppressed(reason) => Outcome::Suppressed(reason),
+            Entry::Rejected(reason) => Outcome::Rejected(reason),
+        };
+        Some((*index, outcome))
     })
 }
 
@@ -144,36 +156,6 @@ async fn ask_store(edge: &Arc<Edge>, source: Source, signals: Vec<Signal>) -> Re
             edge.source(source).rejected("not_durable", sent as u64);
             Err(error.into())
         }
-    }
-}
-
-fn body_answer<'a>(
-    batch: &'a Batch,
-    entries: &'a [(usize, Entry)],
-    decisions: &'a [Decision],
-    arrival: &'a Arrival,
-) -> BodyAnswer<'a> {
-    let mut decided = decisions.iter();
-    let results = entries.iter().map(|(index, entry)| {
-        // Only an entry that was sent to the store has a decision, and they come in the same order.
-        let decision = if matches!(entry, Entry::Decided(_)) { decided.next() } else { None };
-        answer(entry, decision, arrival).at(*index)
-    });
-    BodyAnswer {
-        status: batch.summary.status(),
-        request_id: &arrival.id,
-        results: results.collect(),
-        truncated: batch.truncated,
-        summary: batch.summary,
-    }
-}
-
-fn answer<'a>(entry: &'a Entry, decision: Option<&'a Decision>, arrival: &Arrival) -> SignalAnswer<'a> {
-    match (entry, decision) {
-        (Entry::Decided(echo), Some(decision)) => SignalAnswer::decided(echo, decision, arrival.received),
-        (Entry::Decided(_), None) => SignalAnswer::undecided("accepted", "", arrival.received),
-        (Entry::Suppressed(reason), _) => SignalAnswer::undecided("suppressed", reason, arrival.received),
-        (Entry::Rejected(reason), _) => SignalAnswer::undecided("rejected", reason, arrival.received),
     }
 }
 
@@ -260,6 +242,10 @@ pub(crate) fn json_response(status: StatusCode, body: &impl Serialize, size: usi
         tracing::error!(%error, "answer could not be written");
         return Problem::internal().into_response();
     }
+    json_bytes(status, json)
+}
+
+fn json_bytes(status: StatusCode, json: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(json));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -6,6 +6,7 @@
 
 mod answer;
 mod decide;
+mod json;
 mod media;
 mod stream;
 
@@ -30,7 +31,7 @@ use crate::edge::Edge;
 use crate::layer::RequestId;
 use crate::problem::Problem;
 
-pub(crate) use answer::{BodyAnswer, SignalAnswer};
+pub(crate) use answer::Summary;
 pub(crate) use decide::json_response;
 pub(crate) use media::require_json;
 
@@ -99,8 +100,8 @@ struct Arrival {
     tag = "signals",
     request_body(content = serde_json::Value, description = "Alertmanager webhook, version 4"),
     responses(
-        (status = 201, description = "At least one request was created and exists", body = BodyAnswer<'static>),
-        (status = 202, description = "Durable; nothing new exists yet. A single alert is answered without `results`", body = SignalAnswer<'static>),
+        (status = 201, description = "At least one request was created and exists", body = crate::openapi::BodyAnswerSchema),
+        (status = 202, description = "Durable; nothing new exists yet. A single alert is answered without `results`", body = crate::openapi::SignalAnswerSchema),
         (status = "4XX", description = "Problem", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
         (status = 503, description = "Not durable or saturated; send again after `Retry-After`", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
     )
@@ -121,7 +122,7 @@ pub(crate) async fn alertmanager(
     tag = "signals",
     request_body(content = Vec<serde_json::Value>, description = "Alerts of the Alertmanager v2 API"),
     responses(
-        (status = 200, description = "Durable", body = BodyAnswer<'static>),
+        (status = 200, description = "Durable", body = crate::openapi::BodyAnswerSchema),
         (status = "4XX", description = "Problem", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
         (status = 503, description = "Not durable or saturated; send again after `Retry-After`", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
     )
@@ -142,8 +143,8 @@ pub(crate) async fn prometheus(
     tag = "signals",
     request_body(content = serde_json::Value, description = "A Kubernetes Event"),
     responses(
-        (status = 201, description = "A request was created and exists", body = SignalAnswer<'static>),
-        (status = 202, description = "Durable, or suppressed because the event is not a warning", body = SignalAnswer<'static>),
+        (status = 201, description = "A request was created and exists", body = crate::openapi::SignalAnswerSchema),
+        (status = 202, description = "Durable, or suppressed because the event is not a warning", body = crate::openapi::SignalAnswerSchema),
         (status = "4XX", description = "Problem", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
         (status = 503, description = "Not durable or saturated; send again after `Retry-After`", body = crate::openapi::ProblemSchema, content_type = "application/problem+json"),
     )

@@ -90,7 +90,7 @@ async fn more_requests_at_once_than_allowed_are_503_at_once_and_health_is_answer
 async fn bodies_that_would_not_fit_into_memory_together_are_503() {
     let server = Server::with(|settings| settings.limits.buffered_bytes = 10_000).await;
     let mut raw = server.raw().await;
-    raw.send(request_head(WEBHOOK, "content-length: 9000\r\n")).await;
+    raw.send(request_head(WEBHOOK, "content-length: 9001\r\n") + &" ".repeat(9000)).await;
     let client = server.client();
     let padding = " ".repeat(2000);
     let body = String::from_utf8(webhook(&[one()]).to_vec()).unwrap() + &padding;

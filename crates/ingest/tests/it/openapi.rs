@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use seawall_testkit::{Alert, webhook};
 use serde_json::Value;
 
 use crate::server::Server;
@@ -49,4 +50,41 @@ async fn the_description_is_served_and_has_every_path() {
         "/metrics",
     ];
     assert_eq!(paths, BTreeSet::from(contract));
+}
+
+/// Answers are written by hand, so nothing but this keeps them to their description.
+#[tokio::test]
+async fn every_field_of_an_answer_is_described() {
+    let server = Server::start().await;
+    let document = server.client().document("/openapi.json").await;
+    let alerts: Vec<_> =
+        ["One", "Storm", "Held", "One"].iter().map(|name| Alert::new(name, "prod", "web-1")).collect();
+    let mut body: Value = serde_json::from_slice(&webhook(&alerts)).unwrap();
+    body["alerts"].as_array_mut().unwrap().push(Value::Null);
+    let several = server.client().post("/webhook/prometheus", body.to_string()).await.unwrap().json();
+    let single = server.client().fire(&alerts[..1]).await.unwrap().json();
+    check(&document, "BodyAnswer", &several);
+    check(&document, "SignalAnswer", &single);
+}
+
+fn check(document: &Value, schema: &str, answer: &Value) {
+    let schema = &document["components"]["schemas"][schema];
+    for required in schema["required"].as_array().unwrap() {
+        assert!(answer.get(required.as_str().unwrap()).is_some(), "{required} is missing in {answer}");
+    }
+    for (name, value) in answer.as_object().unwrap() {
+        let property = schema["properties"].get(name).unwrap_or_else(|| panic!("{name} is not described"));
+        let target = |property: &Value| {
+            property["$ref"].as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned)
+        };
+        let nested = target(property).or_else(|| property["oneOf"].as_array()?.iter().find_map(target));
+        match (nested, value) {
+            (Some(nested), Value::Object(_)) => check(document, &nested, value),
+            (_, Value::Array(items)) => {
+                let nested = target(&property["items"]).unwrap();
+                items.iter().for_each(|item| check(document, &nested, item));
+            }
+            _ => {}
+        }
+    }
 }
