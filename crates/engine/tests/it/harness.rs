@@ -120,7 +120,7 @@ impl Machine {
 
 impl Memory for Machine {
     fn has_problem(&self, fingerprint: &Fingerprint) -> bool {
-        self.engine.explain(&self.policy, fingerprint, self.now).is_some()
+        self.engine.knows(fingerprint)
     }
 
     fn has_storm(&self, request: &RequestRef) -> bool {
@@ -191,6 +191,9 @@ impl Comparison {
         let verdict = self.machine.decide(signal);
         let expected = self.naive.decide(&self.machine.policy, signal, self.machine.now);
         assert_eq!(verdict, expected, "the engine (left) decides otherwise than the naive model (right)");
+        let storms = self.machine.engine.storm_views();
+        let find = |request: &RequestRef| storms.iter().find(|storm| storm.request == *request);
+        self.naive.end_as(self.ledger.latest(), &|request| find(request)?.ended_at);
         self.ledger.answered(&self.machine.policy, signal, &verdict);
     }
 
@@ -210,7 +213,7 @@ impl Comparison {
         let expected = self.naive.set_phase(&reference, phase, self.machine.now);
         let known = self.machine.report(&reference, phase);
         assert!(known || !expected, "the engine has forgotten {reference}, which is still needed");
-        self.ledger.reported(&reference, phase);
+        self.ledger.reported(&reference, phase, expected);
     }
 
     pub fn commit(&mut self) {

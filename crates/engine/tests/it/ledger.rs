@@ -103,6 +103,11 @@ impl Ledger {
         self.last_delivery.clone()
     }
 
+    /// The latest the clock has ever shown.
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
     pub fn requests(&self) -> usize {
         self.names.len()
     }
@@ -111,11 +116,18 @@ impl Ledger {
         self.names.get(nth % self.names.len().max(1)).cloned()
     }
 
-    pub fn reported(&mut self, reference: &RequestRef, phase: Phase) {
+    /// `matters` unless the problem has ended and has another request by now.
+    pub fn reported(&mut self, reference: &RequestRef, phase: Phase, matters: bool) {
         self.last_delivery = None;
+        if !matters {
+            return;
+        }
+        // Of two requests of one problem that both fell silent, the younger one is taken up again.
         let id = reference.id;
-        if self.names.iter().any(|other| other.id.prefix == id.prefix && other.id.generation > id.generation) {
-            return; // Too late: the problem has ended and has another request now.
+        let is_older =
+            |other: &&RequestRef| other.id.prefix == id.prefix && other.id.generation < id.generation;
+        for older in self.names.iter().filter(is_older) {
+            self.phases.insert(older.clone(), Phase::Finished);
         }
         let known = self.phases.entry(reference.clone()).or_default();
         if *known != Phase::Finished {

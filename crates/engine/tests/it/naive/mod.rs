@@ -134,7 +134,8 @@ impl Naive {
     /// Neither does that of a group, which matters to new incidents.
     fn time_of_groups(&self, policy: &Policy, signal: &Signal, now: Timestamp) -> Timestamp {
         let groups: Vec<Group> = groups_of(policy, signal).into_iter().map(|(_, group)| group).collect();
-        let open = self.storms.iter().filter(|storm| storm.ended_at.is_none() && groups.contains(&storm.group));
+        let open =
+            self.storms.iter().filter(|storm| storm.ended_at.is_none() && groups.contains(&storm.group));
         let counted = groups.iter().filter_map(|group| self.newest(group));
         open.map(|storm| storm.last_seen).chain(counted).fold(now, Timestamp::max)
     }
@@ -247,7 +248,7 @@ impl Naive {
         let forgotten = Some(self.last_forgotten).filter(|last| t.as_seconds() <= i64::from(*last));
         let previous = last.max(forgotten);
         let own = name_of(policy, signal, t, previous);
-        if let Some(old) = self.incidents.get(&fingerprint)
+        if let Some(old) = self.incidents.get(&fingerprint).filter(|old| old.storm.is_none())
             && let Some(request) = self.requests.get_mut(&old.own)
         {
             request.held_until = None; // Fired again before its hold was over: it must not get lost.

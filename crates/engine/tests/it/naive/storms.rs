@@ -37,7 +37,7 @@ impl Naive {
             }
         }
         self.make_member(storm, tripping);
-        self.entries.retain(|entry| entry.group != *group);
+        self.start_from_zero(group);
         if leader.is_some() {
             self.count_one_more(signal, t);
             self.verdict(DecisionKind::Aggregated, tripping, true)

@@ -40,7 +40,8 @@ impl Naive {
             if request.storm.is_some() || is_superseded {
                 return false;
             }
-            if !self.incidents.contains_key(&fingerprint) {
+            let known = self.incidents.get(&fingerprint).map(|incident| incident.generation);
+            if known < Some(reference.id.generation) {
                 self.recall(reference);
             }
             if self.incidents[&fingerprint].own != *reference {
@@ -64,7 +65,9 @@ impl Naive {
 
     /// The incident of a request is needed again, although it had ended and was forgotten.
     fn recall(&mut self, reference: &RequestRef) {
-        let request = &self.requests[reference];
+        let request = self.requests.get_mut(reference).unwrap();
+        // If it had finished, its cooldown was over, and stays so if the clock has gone back.
+        request.released_at = request.released_at.map(|_| Timestamp::default());
         let incident = Incident {
             generation: reference.id.generation,
             own: reference.clone(),
@@ -77,6 +80,16 @@ impl Naive {
             urgency: request.urgency,
         };
         self.incidents.insert(request.fingerprint, incident);
+    }
+
+    /// A storm that has been quiet for long enough ends when somebody looks at it. The engine may have looked.
+    pub fn end_as(&mut self, latest: Timestamp, ended_at: &dyn Fn(&RequestRef) -> Option<Timestamp>) {
+        for storm in self.storms.iter_mut().filter(|storm| storm.ended_at.is_none()) {
+            let end = storm.last_seen + storm.rule.quiet;
+            if end <= latest && ended_at(&storm.request) == Some(end) {
+                storm.ended_at = Some(end);
+            }
+        }
     }
 
     /// Time passes.
@@ -93,8 +106,8 @@ impl Naive {
         for (index, storm) in self.storms.iter_mut().enumerate() {
             let has_open_member = open.iter().any(|open| self.incidents[open].storm == Some(index));
             let is_old = storm.ended_at.is_some_and(|ended_at| now >= ended_at + policy.storm_memory);
-            storm.is_needed = !is_old || has_open_member;
-            storm.forgotten = storm.forgotten || !memory.has_storm(&storm.request);
+            storm.is_needed = !storm.forgotten && (!is_old || has_open_member);
+            storm.forgotten = !memory.has_storm(&storm.request);
             let lost = storm.is_needed && storm.forgotten;
             assert!(!lost, "the engine has forgotten the storm of {}, which is still needed", storm.request);
         }
@@ -114,6 +127,7 @@ impl Naive {
             }
             is_remembered
         });
+        self.count_no_forgotten_ones();
     }
 
     /// Incidents that are remembered.

@@ -63,7 +63,7 @@ impl Naive {
     /// When the group counted something last, whatever has become of that.
     pub(super) fn newest(&self, group: &Group) -> Option<Timestamp> {
         let in_window = self.entries.iter().filter(|entry| entry.group == *group && !entry.is_out);
-        in_window.map(|entry| entry.at).max()
+        in_window.map(|entry| entry.at).last()
     }
 
     /// A group is forgotten when its newest entry has slid out.
@@ -73,6 +73,20 @@ impl Naive {
             let newest = self.newest(&group);
             for entry in self.entries.iter_mut().filter(|entry| entry.group == group) {
                 entry.is_out = entry.is_out || newest.is_some_and(|newest| newest <= now - entry.window);
+            }
+        }
+    }
+
+    /// A storm has taken what was counted.
+    pub(super) fn start_from_zero(&mut self, group: &Group) {
+        self.entries.retain(|entry| entry.group != *group || entry.is_out);
+    }
+
+    /// An incident that is recalled later does not count again.
+    pub(super) fn count_no_forgotten_ones(&mut self) {
+        for entry in &mut self.entries {
+            if !self.incidents.contains_key(&entry.fingerprint) {
+                entry.generation = 0;
             }
         }
     }
