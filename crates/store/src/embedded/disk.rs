@@ -11,6 +11,7 @@ use seawall_engine::{Engine, Table};
 use seawall_model::{RemediationRequestStatus, RequestDoc, RequestRef};
 use serde::{Deserialize, Serialize};
 
+use super::journal::{self, Fault};
 use super::lock::DirectoryLock;
 use super::mark::HighWaterMark;
 use crate::StoreError;
@@ -34,6 +35,11 @@ struct Head {
 }
 
 const HEAD: &[u8] = b"mhead";
+
+/// The number of the commit that wrote this, when it is a head.
+fn commit_of(key: &[u8], value: &[u8]) -> Option<u64> {
+    (key == HEAD).then(|| postcard::from_bytes::<Head>(value).ok())?.map(|head| head.sequence)
+}
 
 /// Handles to everything on disk; cheap to clone, readable from any thread. Three trees and not one per table: each costs
 /// several syncs when the directory is made, and memory of its own.
@@ -153,7 +159,12 @@ impl Disk {
         let mark = HighWaterMark::open(directory)
             .map_err(|error| unavailable("cannot open the high-water mark in", directory, &error))?;
         let reached = mark.read().map_err(|error| damaged(directory, &error.to_string()))?;
-        let db = open_database(&directory.join("db"))?;
+        let folder = directory.join("db");
+        journal::check(&folder, reached.unwrap_or(0), &commit_of).map_err(|fault| match fault {
+            Fault::Disk(error) => unavailable("cannot read", &folder, &error),
+            Fault::Damage(what) => damaged(directory, &what),
+        })?;
+        let db = open_database(&folder)?;
         let tables = Tables::open(&db).map_err(|error| classify(directory, &error))?;
         let head: Option<Head> = match tables.live.get(HEAD).map_err(|error| classify(directory, &error))? {
             None => None,

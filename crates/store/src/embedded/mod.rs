@@ -10,6 +10,7 @@
 
 mod disk;
 mod job;
+mod journal;
 mod lock;
 mod mark;
 mod reader;

@@ -37,6 +37,8 @@ pub(super) struct Writer {
     /// None while the disk is broken.
     live: Option<Live>,
     stats: Stats,
+    /// Requests that were held after the last commit.
+    held: usize,
     last_sweep: Timestamp,
     last_stats: Stopwatch,
     _lock: DirectoryLock,
@@ -73,6 +75,7 @@ impl Writer {
             clock,
             live: None,
             stats: Stats::default(),
+            held: 0,
             last_sweep: now,
             last_stats: Stopwatch::start(),
             _lock: lock,
@@ -94,6 +97,7 @@ impl Writer {
         );
         *self.shared.tables.lock() = Some(disk.tables.clone());
         *self.shared.health.lock() = Health { available: true, reason: None };
+        self.held = engine.held();
         self.live = Some(Live { engine, disk, retention: Retention::default() });
         self.publish_stats();
         Ok(())
@@ -186,11 +190,13 @@ impl Writer {
             self.stats.commits += 1;
             self.stats.commit_seconds += took.as_secs_f64();
         }
-        let merged = |decision: &&Decision| {
-            matches!(decision.kind, DecisionKind::Duplicate | DecisionKind::Aggregated)
-        };
-        let avoided = answers.decided.iter().map(|(_, decisions)| decisions.iter().filter(merged).count());
-        self.stats.requests_avoided += avoided.sum::<usize>() as u64;
+        // What was held and is held no more came to exist or was taken in by a storm.
+        let decided = answers.decided.iter().flat_map(|(_, decisions)| decisions);
+        let firing = decided.filter(|decision| decision.kind != DecisionKind::Resolved).count();
+        let added = done.changes.iter().filter(|change| change.kind == ChangeKind::Added).count();
+        let held = self.live.as_ref().map_or(0, |live| live.engine.held());
+        self.stats.requests_avoided += (firing + self.held).saturating_sub(held + added) as u64;
+        self.held = held;
     }
 
     fn publish_stats(&mut self) {
