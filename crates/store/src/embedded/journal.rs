@@ -19,6 +19,9 @@ const TRAILER: &[u8; 4] = b"FJL\x03";
 const ITEM_HEAD: usize = 1 + 1 + 1 + 8 + 2 + 4 + 4;
 const BUFFER: usize = 256 * 1024;
 
+/// The number of the commit that wrote an item, when the item (key and value) tells.
+type CommitOf = dyn Fn(&[u8], &[u8]) -> Option<u64>;
+
 #[derive(Debug)]
 pub(super) enum Fault {
     Disk(io::Error),
@@ -34,11 +37,7 @@ impl From<io::Error> for Fault {
 
 /// Reads all journals in `folder` and cuts off what was torn. `reached` is the last acknowledged commit; `commit_of`
 /// knows which item carries the number of its commit.
-pub(super) fn check(
-    folder: &Path,
-    reached: u64,
-    commit_of: &dyn Fn(&[u8], &[u8]) -> Option<u64>,
-) -> Result<(), Fault> {
+pub(super) fn check(folder: &Path, reached: u64, commit_of: &CommitOf) -> Result<(), Fault> {
     let journals = journals(folder)?;
     for pair in journals.windows(2) {
         if pair[0].0 + 1 != pair[1].0 {
@@ -105,7 +104,7 @@ struct Scan<'a> {
     last_batch: Option<u64>,
     /// The last commit that is whole.
     commit: Option<u64>,
-    commit_of: &'a dyn Fn(&[u8], &[u8]) -> Option<u64>,
+    commit_of: &'a CommitOf,
 }
 
 impl Scan<'_> {

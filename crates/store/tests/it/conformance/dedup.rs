@@ -91,11 +91,11 @@ pub async fn severity_rises_and_never_falls<S: StoreUnderTest>() {
         (Severity::Critical, Severity::Critical),
         (Severity::Warning, Severity::Critical),
     ] {
-        let signal = alert.clone().as_severe_as(sent).firing();
+        let signal = alert.clone().with_severity(sent).firing();
         scene.deliver(vec![signal]).await;
         assert_eq!(scene.only_request().await.state.severity, shown);
     }
-    let priority = alert.as_severe_as(Severity::Critical).firing().priority;
+    let priority = alert.with_severity(Severity::Critical).firing().priority;
     assert_eq!(scene.only_request().await.state.priority, priority);
 }
 

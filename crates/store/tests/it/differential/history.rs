@@ -30,7 +30,7 @@ impl Sketch {
             namespace => format_compact!("{namespace}-{history}"),
         };
         let alert = Alert::new(&namespace, self.name, &format_compact!("web-{}", self.resource));
-        let alert = alert.as_severe_as(self.severity).in_cluster(&match self.cluster {
+        let alert = alert.with_severity(self.severity).in_cluster(&match self.cluster {
             None => format_compact!("c-{history}"),
             Some(cluster) => format_compact!("{cluster}-{history}"),
         });

@@ -36,7 +36,7 @@ impl Alert {
         Self { cluster: cluster.into(), ..self }
     }
 
-    pub fn as_severe_as(self, severity: Severity) -> Self {
+    pub fn with_severity(self, severity: Severity) -> Self {
         Self { severity, ..self }
     }
 
