@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use seawall_testkit::{Alert, Client, Deadline, Watch};
+use seawall_testkit::{Alert, Client, Deadline};
 use tokio::task::JoinSet;
 
 use crate::support::{SOON, count_status, fire, fire_at_once, scene_alone};
@@ -37,7 +37,7 @@ async fn a_hundred_and_a_thousand_concurrent_problems_are_as_many_requests_fifty
 /// Senders that never wait, each with bodies of this many alerts.
 const NOISY_SENDERS: usize = 4;
 const NOISY_BODY: usize = 100;
-const QUIET_ALERTS: usize = 40;
+const QUIET_ALERTS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_noisy_namespace_does_not_delay_a_quiet_one() {
@@ -50,26 +50,22 @@ async fn a_noisy_namespace_does_not_delay_a_quiet_one() {
         senders.spawn(make_noise(client.clone(), sender, noisy));
     }
 
-    let path = "/api/v1/requests?watch=true&namespace=quiet";
-    let mut watch = Watch::open(seawall.address(), path, None).await;
-    let mut late_answers = 0;
+    let mut late = Vec::new();
     for at in 0..QUIET_ALERTS {
-        // One name each, further apart than a burst is: nothing holds them.
-        let alert = Alert::new(&format!("Problem{at}"), "quiet", "web-0");
+        let alert = Alert::new("DiskFull", &format!("quiet-{at}"), "db-0");
         let clock = Deadline::after(SOON);
         let answer = fire(&client, &alert).await;
-        assert!(answer.status.is_success(), "{}", answer.text());
-        late_answers += usize::from(clock.elapsed() > Duration::from_millis(50));
-        let event = watch.next(SOON).await.expect("the quiet alert is published");
-        assert_eq!(event.request().spec.signal_name, alert.name);
-        assert!(clock.elapsed() < Duration::from_secs(5), "published after {:?}", clock.elapsed());
+        // 201 says that the request exists, so it is published as fast as it is answered.
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        late.extend(Some(clock.elapsed()).filter(|took| *took > Duration::from_millis(50)));
+        assert_eq!(client.requests(&format!("namespace={}", alert.namespace)).await.len(), 1);
     }
     noisy.store(false, Ordering::Relaxed);
-    println!("{late_answers} of {QUIET_ALERTS} answered late");
+    println!("{} of {QUIET_ALERTS} answered late: {late:?}", late.len());
     let sent: usize = senders.join_all().await.into_iter().sum();
     assert!(sent > QUIET_ALERTS, "the noise was louder than the rest: {sent}");
     // The load comes from the same two cores, and one answer may meet a flush of the disk: most must be in time.
-    assert!(late_answers * 10 <= QUIET_ALERTS, "{late_answers} of {QUIET_ALERTS} were answered late");
+    assert!(late.len() * 10 <= QUIET_ALERTS, "{} of {QUIET_ALERTS} were answered late: {late:?}", late.len());
 }
 
 async fn make_noise(client: Client, sender: usize, on: &AtomicBool) -> usize {
