@@ -20,6 +20,8 @@ const TABLES: [Table; 6] =
 /// The engine with a disk, and a clock that the test turns.
 pub struct Machine {
     pub policy: Policy,
+    /// Incidents that a tick looks at.
+    pub budget: usize,
     pub now: Timestamp,
     pub engine: Engine,
     pub disk: Disk,
@@ -33,7 +35,7 @@ impl Machine {
     pub fn new(policy: Policy) -> Self {
         let mut engine = Engine::new(1);
         engine.begin(1);
-        Self { policy, now: START, engine, disk: Disk::new(), ready: Vec::new(), epoch: 1, sequence: 1 }
+        Self { policy, budget: usize::MAX, now: START, engine, disk: Disk::new(), ready: Vec::new(), epoch: 1, sequence: 1 }
     }
 
     pub fn decide(&mut self, signal: &Signal) -> Verdict {
@@ -56,7 +58,7 @@ impl Machine {
     }
 
     pub fn tick(&mut self) {
-        self.engine.tick(&self.policy, self.now, usize::MAX);
+        self.engine.tick(&self.policy, self.now, self.budget);
         self.collect();
     }
 
@@ -142,6 +144,8 @@ fn number_of(table: Table) -> u8 {
 /// A machine, the naive model, and what the outside world remembers; compared after every step.
 pub struct Comparison {
     pub machine: Machine,
+    /// What a reload swaps in.
+    other_policy: Policy,
     naive: Naive,
     ledger: Ledger,
     /// The last commit: what a crash goes back to.
@@ -149,9 +153,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    pub fn new(policy: Policy) -> Self {
-        let (naive, ledger) = (Naive::default(), Ledger::new(START));
-        Self { machine: Machine::new(policy), durable: (naive.clone(), ledger.clone()), naive, ledger }
+    pub fn new(policy: Policy, other_policy: Policy, budget: usize) -> Self {
+        let (naive, ledger) = (Naive::default(), Ledger::new(START, [policy.clone(), other_policy.clone()]));
+        let durable = (naive.clone(), ledger.clone());
+        let machine = Machine { budget, ..Machine::new(policy) };
+        Self { machine, other_policy, durable, naive, ledger }
     }
 
     pub fn step(&mut self, step: &Step) {
@@ -173,6 +179,10 @@ impl Comparison {
                 self.move_clock(*by);
                 self.machine.tick();
                 self.naive.tick(&self.machine.policy, self.machine.now, &self.machine);
+            }
+            Step::Reload => {
+                std::mem::swap(&mut self.machine.policy, &mut self.other_policy);
+                self.ledger.reloaded();
             }
             Step::Commit => self.commit(),
             Step::Crash { lost } => self.crash(*lost),
@@ -220,7 +230,7 @@ impl Comparison {
         let publications = self.machine.commit();
         self.compare();
         let requests = self.machine.requests();
-        self.ledger.committed(&self.machine.policy, &requests, &publications, self.naive.held_occurrences());
+        self.ledger.committed(&requests, &publications, self.naive.held_occurrences());
         self.durable = (self.naive.clone(), self.ledger.clone());
     }
 
@@ -249,6 +259,7 @@ impl Comparison {
     /// Every worker finishes, everything falls silent, and time passes: nothing may be left in memory (I7), and
     /// everything that changed must have been published.
     pub fn come_to_rest(&mut self) {
+        self.machine.budget = usize::MAX;
         self.step(&Step::Tick(1_000_000));
         self.commit();
         for nth in 0..self.ledger.requests() {

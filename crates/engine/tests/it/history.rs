@@ -119,6 +119,8 @@ pub enum Step {
     Clock(Millis),
     /// The clock moves and the engine is told.
     Tick(Millis),
+    /// Other rules are loaded.
+    Reload,
     /// Everything so far is durable and published.
     Commit,
     /// The process dies; `lost` says whether what was not committed is gone, or was committed and just not answered.
@@ -137,6 +139,7 @@ impl fmt::Debug for Step {
             Self::Report(nth, phase) => write!(f, "report {phase:?} for request {nth}"),
             Self::Clock(by) => write!(f, "clock {by:+}ms"),
             Self::Tick(by) => write!(f, "clock {by:+}ms and tick"),
+            Self::Reload => write!(f, "reload"),
             Self::Commit => write!(f, "commit"),
             Self::Crash { lost: true } => write!(f, "crash, the open batch is lost"),
             Self::Crash { lost: false } => write!(f, "crash after a commit"),

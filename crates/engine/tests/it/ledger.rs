@@ -15,6 +15,8 @@ pub type Requests = BTreeMap<RequestRef, (RequestDoc, RequestState)>;
 
 #[derive(Clone)]
 pub struct Ledger {
+    /// Those that may be in force; they differ in rules and cooldown.
+    policies: [Policy; 2],
     /// Firing signals that were answered.
     accepted: u64,
     resources: BTreeSet<Resource>,
@@ -41,8 +43,9 @@ struct Published {
 }
 
 impl Ledger {
-    pub fn new(now: Timestamp) -> Self {
+    pub fn new(now: Timestamp, policies: [Policy; 2]) -> Self {
         Self {
+            policies,
             accepted: 0,
             resources: BTreeSet::new(),
             fingerprints: BTreeSet::new(),
@@ -60,6 +63,10 @@ impl Ledger {
     pub fn clock_moved(&mut self, by: Millis, now: Timestamp) {
         self.latest = self.latest.max(now);
         self.breaks += u64::from(by < 0);
+        self.last_delivery = None;
+    }
+
+    pub fn reloaded(&mut self) {
         self.last_delivery = None;
     }
 
@@ -137,18 +144,17 @@ impl Ledger {
 
     pub fn committed(
         &mut self,
-        policy: &Policy,
         requests: &Requests,
         publications: &[(Publication, Timestamp)],
         held: u64,
     ) {
         self.check_names(requests);
         self.check_conservation(requests, held);
-        self.check_one_open_request(policy, requests);
+        self.check_one_open_request(requests);
         check_one_request_per_storm(requests);
         self.check_severity(requests);
         for (publication, at) in publications {
-            self.check_publication(policy, requests, publication, *at);
+            self.check_publication(requests, publication, *at);
         }
         for name in requests.keys() {
             assert!(self.published.contains_key(name), "{name} exists and was never published");
@@ -189,12 +195,12 @@ impl Ledger {
     }
 
     /// I2. A request of an incident counts as open unless it is finished or superseded, or silence has ended it.
-    fn check_one_open_request(&self, policy: &Policy, requests: &Requests) {
+    fn check_one_open_request(&self, requests: &Requests) {
         let mut open = HashMap::new();
         for (reference, (doc, state)) in requests {
             let is_open = match self.phases.get(reference).copied().unwrap_or_default() {
                 Phase::Finished => false,
-                Phase::Waiting => self.latest < state.last_seen + policy.ttl,
+                Phase::Waiting => self.latest < state.last_seen + self.policies[0].ttl,
                 Phase::Studied | Phase::Acting => true,
             };
             if is_open && state.superseded_by.is_none() && state.storm.is_none() {
@@ -226,7 +232,6 @@ impl Ledger {
     /// I8.
     fn check_publication(
         &mut self,
-        policy: &Policy,
         requests: &Requests,
         publication: &Publication,
         at: Timestamp,
@@ -240,10 +245,11 @@ impl Ledger {
             (PublicationKind::Added, before) => assert!(before.is_none(), "{name} is added again"),
             (PublicationKind::Modified, None) => panic!("{name} is modified before it is added"),
             (PublicationKind::Modified, Some(before)) => {
-                let rule_of = |rule: &str| policy.rules.iter().find(|other| *other.name == *rule);
-                let storm = state.storm.as_ref().and_then(|storm| rule_of(&storm.rule));
                 // A request that has just become a storm's may have been published by the other interval.
-                let flush = storm.map_or(policy.flush, |rule| rule.flush.min(policy.flush));
+                let rules = self.policies.iter().flat_map(|policy| &policy.rules);
+                let storm = state.storm.as_ref();
+                let its = rules.filter(|rule| storm.is_some_and(|storm| storm.rule == rule.name));
+                let flush = its.map(|rule| rule.flush).fold(self.policies[0].flush, Ord::min);
                 let passed = at - before.at;
                 assert!(
                     passed >= flush || before.breaks != self.breaks,

@@ -49,6 +49,7 @@ fn steps() -> impl Strategy<Value = Step> {
         10 => pauses().prop_map(Step::Clock),
         2 => (1..8_000i64).prop_map(|by| Step::Clock(-by)),
         12 => pauses().prop_map(Step::Tick),
+        1 => Just(Step::Reload),
         14 => Just(Step::Commit),
         3 => any::<bool>().prop_map(|lost| Step::Crash { lost }),
     ]
@@ -92,51 +93,51 @@ fn rules() -> impl Strategy<Value = Vec<StormRule>> {
     })
 }
 
-fn policies() -> impl Strategy<Value = Policy> {
-    let lengths = (1_000..15_000i64, select(vec![0, 500, 3_000, 10_000]), 0..30_000i64);
-    (lengths, rules(), select(vec![200, 1_000]), select(vec![2, 250])).prop_map(
-        |((ttl, cooldown, storm_memory), rules, flush, sample)| Policy {
-            ttl,
-            cooldown,
-            rules,
-            flush,
-            sample,
-            storm_memory,
-            ..Policy::default()
-        },
-    )
+fn policies() -> impl Strategy<Value = [Policy; 2]> {
+    let common = (1_000..15_000i64, select(vec![200, 1_000]), select(vec![2, 250]));
+    let own = || (select(vec![0, 500, 3_000, 10_000]), 0..30_000i64, rules());
+    (common, own(), own()).prop_map(|((ttl, flush, sample), one, other)| {
+        [one, other].map(|(cooldown, storm_memory, rules)| {
+            Policy { ttl, cooldown, rules, flush, sample, storm_memory, ..Policy::default() }
+        })
+    })
 }
 
 /// Prints as one line per rule and per step.
 #[derive(Clone)]
 struct History {
-    policy: Policy,
+    policies: [Policy; 2],
+    budget: usize,
     steps: Vec<Step>,
 }
 
 impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Policy { ttl, cooldown, flush, sample, storm_memory, .. } = self.policy;
-        writeln!(
-            f,
-            "\nttl {ttl}, cooldown {cooldown}, flush {flush}, sample {sample}, storm memory {storm_memory}"
-        )?;
-        for rule in &self.policy.rules {
-            let StormRule { name, threshold, window, quiet, max_duration, hold, hold_first, flush, .. } =
-                rule;
-            write!(f, "rule {name}: {threshold} in {window}, quiet {quiet}, at most {max_duration}, ")?;
-            writeln!(f, "hold {hold}, first {hold_first}, flush {flush}")?;
+        let Policy { ttl, flush, sample, .. } = self.policies[0];
+        writeln!(f, "\nttl {ttl}, flush {flush}, sample {sample}, budget {}", self.budget)?;
+        let is_reloaded = self.steps.iter().any(|step| matches!(step, Step::Reload));
+        for policy in self.policies.iter().take(1 + usize::from(is_reloaded)) {
+            writeln!(f, "cooldown {}, storm memory {}", policy.cooldown, policy.storm_memory)?;
+            for rule in &policy.rules {
+                let StormRule { name, threshold, window, quiet, max_duration, .. } = rule;
+                let StormRule { hold, hold_first, flush, .. } = rule;
+                write!(f, "  rule {name}: {threshold} in {window}, quiet {quiet}, at most {max_duration}, ")?;
+                writeln!(f, "hold {hold}, first {hold_first}, flush {flush}")?;
+            }
         }
-        self.steps.iter().try_for_each(|step| writeln!(f, "  {step:?}"))
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step:?}"))
     }
 }
 
 fn histories() -> impl Strategy<Value = History> {
-    (policies(), prop::collection::vec(steps(), 1..120)).prop_map(|(policy, steps)| History { policy, steps })
+    let budgets = select(vec![usize::MAX, 1, 3]);
+    (policies(), budgets, prop::collection::vec(steps(), 1..120))
+        .prop_map(|(policies, budget, steps)| History { policies, budget, steps })
 }
 
 fn replay(history: &History) {
-    let mut comparison = Comparison::new(history.policy.clone());
+    let [policy, other] = history.policies.clone();
+    let mut comparison = Comparison::new(policy, other, history.budget);
     for step in &history.steps {
         comparison.step(step);
     }

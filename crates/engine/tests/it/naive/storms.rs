@@ -147,7 +147,8 @@ impl Naive {
             incident.generation = incident.own.id.generation;
         }
         let request = self.make_request(signal, t, None);
-        let (rule, group) = (self.storms[old].rule.clone(), self.storms[old].group.clone());
+        let (rule, group) = (&self.storms[old].rule, self.storms[old].group.clone());
+        let rule = policy.rules.iter().find(|now| now.name == rule.name).unwrap_or(rule).clone();
         let successor = self.begin_storm(&rule, &group, request, t);
         self.storms[old].ended_at = Some(t);
         self.storms[old].successor = Some(successor);

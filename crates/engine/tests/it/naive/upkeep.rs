@@ -112,7 +112,7 @@ impl Naive {
             assert!(!lost, "the engine has forgotten the storm of {}, which is still needed", storm.request);
         }
         let counted: Vec<Fingerprint> =
-            self.incidents.keys().copied().filter(|fingerprint| self.is_counted(*fingerprint, now)).collect();
+            self.incidents.keys().copied().filter(|fingerprint| self.is_counted(policy, *fingerprint, now)).collect();
         self.incidents.retain(|fingerprint, incident| {
             let counts = counted.contains(fingerprint);
             let is_member = incident.storm.is_some_and(|storm| self.storms[storm].is_needed);

@@ -70,9 +70,9 @@ impl Naive {
     pub(super) fn forget_old_groups(&mut self, now: Timestamp) {
         let groups: Vec<Group> = self.entries.iter().map(|entry| entry.group.clone()).collect();
         for group in groups {
-            let newest = self.newest(&group);
-            for entry in self.entries.iter_mut().filter(|entry| entry.group == group) {
-                entry.is_out = entry.is_out || newest.is_some_and(|newest| newest <= now - entry.window);
+            let newest = self.entries.iter().rfind(|entry| entry.group == group && !entry.is_out);
+            if newest.is_some_and(|newest| newest.at <= now - newest.window) {
+                self.entries.iter_mut().filter(|entry| entry.group == group).for_each(|entry| entry.is_out = true);
             }
         }
     }
@@ -100,8 +100,11 @@ impl Naive {
     }
 
     /// Whether the incident may still count somewhere.
-    pub(super) fn is_counted(&self, fingerprint: Fingerprint, now: Timestamp) -> bool {
-        let its = |entry: &&Entry| entry.fingerprint == fingerprint && self.may_count(entry);
-        self.entries.iter().filter(its).any(|entry| !entry.is_out && entry.at > now - entry.window)
+    pub(super) fn is_counted(&self, policy: &Policy, fingerprint: Fingerprint, now: Timestamp) -> bool {
+        let its = |entry: &&Entry| entry.fingerprint == fingerprint && !entry.is_out && self.may_count(entry);
+        self.entries.iter().filter(its).any(|entry| {
+            let rule = policy.rules.iter().find(|rule| *rule.name == *entry.group.rule);
+            rule.is_some_and(|rule| entry.at > now - rule.window.min(entry.window))
+        })
     }
 }
