@@ -1,5 +1,6 @@
 //! The one layer around every route: request id, limits, deadline, panics, problems, headers, metrics.
 
+use hyper::body::Body as _;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
@@ -116,6 +117,7 @@ struct Exchange {
     uri: Uri,
     method: &'static str,
     route: Option<MatchedPath>,
+    has_body: bool,
     began: Instant,
 }
 
@@ -130,13 +132,17 @@ impl Exchange {
             uri: request.uri().clone(),
             method: method_label(request.method()),
             route: request.extensions().get::<MatchedPath>().cloned(),
+            has_body: !request.body().is_end_stream(),
             began: Instant::now(),
             edge,
         }
     }
 
     fn finish(&self, mut response: Response) -> Response {
+        let mut closing = self.edge.is_draining();
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            // What is left of the body is not read, so the client must not send its next request after it.
+            closing |= self.has_body && problem.may_come_before_the_body();
             if problem.status == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::error!(request_id = %self.id, route = self.route(), "request failed inside");
             }
@@ -154,7 +160,7 @@ impl Exchange {
         if let Ok(id) = HeaderValue::from_str(&self.id) {
             headers.insert(X_REQUEST_ID.clone(), id);
         }
-        if self.edge.is_draining() {
+        if closing {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let route = self.edge.route(self.route());

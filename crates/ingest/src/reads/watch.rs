@@ -2,7 +2,7 @@
 //!
 //! Level-triggered: an event says how a request is now, not what happened to it, so a stream that fell behind or broke
 //! off goes on from a list of what has changed since. An event carries an id only when everything up to that revision has
-//! been sent; resuming after it misses nothing.
+//! been sent; resuming after it misses nothing but deletions, which leave nothing to be listed.
 //!
 //! ```text
 //! subscribe ─► list (all, or since Last-Event-ID) in order of revision ─► changes as they are published
@@ -10,7 +10,6 @@
 //!                   └────────────────────────────────────────────────────────┘
 //! ```
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +56,7 @@ pub(super) async fn stream(
         first = first_page(&edge, &filter).await?;
     }
     let (events, mut queue) = mpsc::channel(QUEUE);
-    let watch = Watch { edge: edge.clone(), sent: filter.since.unwrap_or(0), filter, events };
+    let watch = Watch { edge: edge.clone(), sent: filter.since.unwrap_or(0), listed: 0, filter, events };
     let streams = edge.streams().clone();
     edge.tasks().spawn(async move {
         tokio::select! {
@@ -90,6 +89,8 @@ struct Watch {
     events: mpsc::Sender<Event>,
     /// Everything up to this revision has been sent.
     sent: u64,
+    /// Everything up to this revision was in the last list.
+    listed: u64,
 }
 
 /// A request to be sent, in order of the revision that changed it.
@@ -149,7 +150,7 @@ impl Watch {
             self.send(kind_when_listed(&record, since), &record, id).await?;
             last_id = id.unwrap_or(last_id);
         }
-        self.sent = self.sent.max(revision);
+        (self.sent, self.listed) = (self.sent.max(revision), revision);
         if last_id < revision {
             // Only an id: clients take note of it without an event.
             self.events.send(Event::default().id(revision.to_string())).await.map_err(|_| Ended)?;
@@ -177,46 +178,51 @@ impl Watch {
         Ok(listed)
     }
 
-    /// Sends a published change and those that are already waiting behind it. Says whether some were missed.
+    /// Sends a published change and those that already wait behind it. Says whether some were missed.
     async fn follow(
         &mut self,
         change: Change,
         changes: &mut broadcast::Receiver<Change>,
     ) -> Result<bool, Ended> {
-        let mut lagged = false;
-        let mut waiting = VecDeque::from([change]);
-        while let Some(change) = waiting.pop_front() {
-            let record = self.current(&change).await?;
-            // Asked after the store has answered: by then all changes of that revision are announced.
-            loop {
-                match changes.try_recv() {
-                    Ok(next) => waiting.push_back(next),
-                    Err(TryRecvError::Lagged(_)) => lagged = true,
-                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+        let mut next = Some(change);
+        while let Some(change) = next {
+            let asked = self.current(&change).await?;
+            // Looked at after the store has answered: a store announces all changes of a commit before it answers later
+            // questions, so one more of this revision would be here.
+            let lagged;
+            (next, lagged) = match changes.try_recv() {
+                Ok(change) => (Some(change), false),
+                Err(TryRecvError::Lagged(_)) => (None, true),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => (None, false),
+            };
+            let complete = !lagged && next.as_ref().is_none_or(|next| next.revision > change.revision);
+            if let Some(record) = asked {
+                let interesting = record.filter(|record| matches(&self.filter, record));
+                if let Some(record) = interesting {
+                    self.send(event_name(change.kind), &record, complete.then_some(change.revision)).await?;
+                }
+                if complete {
+                    self.sent = self.sent.max(change.revision);
                 }
             }
-            let complete = !lagged && waiting.front().is_none_or(|next| next.revision > change.revision);
-            if let Some(record) = record {
-                self.send(event_name(change.kind), &record, complete.then_some(change.revision)).await?;
-            }
-            if complete {
-                self.sent = self.sent.max(change.revision);
+            if lagged {
+                return Ok(true);
             }
         }
-        Ok(lagged)
+        Ok(false)
     }
 
-    /// The request of a change as it is now; nothing when it is of no interest.
-    async fn current(&self, change: &Change) -> Result<Option<RequestRecord>, Ended> {
-        let other_place = |namespace| change.reference.namespace != namespace;
-        if change.revision <= self.sent || self.filter.namespace.as_ref().is_some_and(other_place) {
+    /// The request of a change as it is now. Nothing when it need not be asked for: it is elsewhere, or was in the list.
+    async fn current(&self, change: &Change) -> Result<Option<Option<RequestRecord>>, Ended> {
+        let elsewhere = |namespace| change.reference.namespace != namespace;
+        if change.revision <= self.listed || self.filter.namespace.as_ref().is_some_and(elsewhere) {
             return Ok(None);
         }
-        let record = match (&change.kind, &change.deleted) {
-            (ChangeKind::Deleted, deleted) => deleted.as_deref().cloned(),
-            _ => self.fetch(change.reference.clone()).await?,
-        };
-        Ok(record.filter(|record| matches(&self.filter, record)))
+        let record = self.fetch(change.reference.clone()).await?;
+        Ok(Some(match change.kind {
+            ChangeKind::Deleted => change.deleted.as_deref().cloned(),
+            ChangeKind::Added | ChangeKind::Modified => record,
+        }))
     }
 
     async fn fetch(&self, reference: RequestRef) -> Result<Option<RequestRecord>, Ended> {
