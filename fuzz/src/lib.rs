@@ -50,7 +50,9 @@ pub fn read_both_ways(
             assert_eq!(sliced, streamed);
             sliced.items.iter().for_each(check);
         }
-        (Err(sliced), Err(streamed)) => assert!(!sliced.to_string().is_empty() && !streamed.to_string().is_empty()),
+        (Err(sliced), Err(streamed)) => {
+            assert!(!sliced.to_string().is_empty() && !streamed.to_string().is_empty())
+        }
         (sliced, streamed) => panic!("in place it is {sliced:?}, while arriving {streamed:?}"),
     }
 }
