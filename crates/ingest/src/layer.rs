@@ -1,6 +1,5 @@
 //! The one layer around every route: request id, limits, deadline, panics, problems, headers, metrics.
 
-use hyper::body::Body as _;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
@@ -18,6 +17,7 @@ use http::header::{
     X_FRAME_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use hyper::body::Body as _;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -73,11 +73,10 @@ where
             let problem = Problem::saturated("as many requests as allowed are being answered");
             return Box::pin(std::future::ready(Ok(exchange.finish(problem.into_response()))));
         }
-        let timing = request.extensions().get::<Arc<Timing>>().cloned();
         // The handler is called here rather than in the future, so that the service need not be cloned.
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let response = guard(answer, timing.as_deref(), slot).await;
+            let response = guard(answer, exchange.timing.as_deref(), slot).await;
             Ok(exchange.finish(response))
         })
     }
@@ -117,7 +116,7 @@ struct Exchange {
     uri: Uri,
     method: &'static str,
     route: Option<MatchedPath>,
-    has_body: bool,
+    timing: Option<Arc<Timing>>,
     began: Instant,
 }
 
@@ -132,17 +131,14 @@ impl Exchange {
             uri: request.uri().clone(),
             method: method_label(request.method()),
             route: request.extensions().get::<MatchedPath>().cloned(),
-            has_body: !request.body().is_end_stream(),
+            timing: request.extensions().get::<Arc<Timing>>().cloned(),
             began: Instant::now(),
             edge,
         }
     }
 
     fn finish(&self, mut response: Response) -> Response {
-        let mut closing = self.edge.is_draining();
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            // What is left of the body is not read, so the client must not send its next request after it.
-            closing |= self.has_body && problem.may_come_before_the_body();
             if problem.status == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::error!(request_id = %self.id, route = self.route(), "request failed inside");
             }
@@ -160,7 +156,8 @@ impl Exchange {
         if let Ok(id) = HeaderValue::from_str(&self.id) {
             headers.insert(X_REQUEST_ID.clone(), id);
         }
-        if closing {
+        // What is left of a body is not read, so the client must not send its next request behind it.
+        if self.edge.is_draining() || self.timing.as_ref().is_some_and(|timing| timing.is_body_left()) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let route = self.edge.route(self.route());

@@ -74,11 +74,6 @@ impl Problem {
     }
 
     /// The number that was received belongs to it wherever it is known.
-    /// Whether this is said without waiting for the end of the body.
-    pub(crate) fn may_come_before_the_body(&self) -> bool {
-        matches!(self.status.as_u16(), 404 | 405 | 408 | 413 | 415) || self.code == "saturated"
-    }
-
     pub(crate) fn too_large(what: &str, limit: u64) -> Self {
         let detail = format!("{what} is over the limit of {limit}");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail).with("limit", limit)

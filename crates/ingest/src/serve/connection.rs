@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::io::{AnswerBody, Observed};
+use super::io::{AnswerBody, Observed, RequestBody};
 use super::timing::{Timing, Verdict};
 use crate::settings::Timeouts;
 
@@ -70,6 +70,8 @@ async fn answer(
 ) -> Result<hyper::Response<AnswerBody>, Infallible> {
     timing.begin_request(!request.body().is_end_stream());
     request.extensions_mut().insert(timing.clone());
+    let noted = timing.clone();
+    let request = request.map(|body| RequestBody { body, timing: noted });
     let response = router.call(request).await?;
     timing.begin_answer();
     Ok(response.map(|body| AnswerBody { body, timing }))

@@ -122,8 +122,13 @@ impl Timing {
         state.deadline = Some(began + self.timeouts.body + Duration::from_secs(received / BYTES_PER_SECOND));
     }
 
+    /// Nobody waits for more of the body.
     pub(crate) fn end_body(&self) {
         self.enter(Phase::Request, Some(self.timeouts.request));
+    }
+
+    /// The last byte of the body has been read.
+    pub(crate) fn body_is_complete(&self) {
         self.state.lock().body_left = false;
     }
 
