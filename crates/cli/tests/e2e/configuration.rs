@@ -1,6 +1,6 @@
 //! A mistake in the configuration is found before anything else happens, and named.
 
-use seawall_testkit::{Alert, Client, Samples, Seawall, eventually};
+use seawall_testkit::{Alert, Client, Samples, Seawall, eventually, free_port};
 
 use crate::support::{SOON, fire, requests_in, run, scene, the_storm};
 
@@ -66,6 +66,24 @@ async fn a_variable_wins_over_the_file_and_a_foreign_one_is_ignored() {
     let client = seawall.client();
     assert_eq!(client.fire(&Alert::pods("PodCrashLooping", "prod", 2)).await.expect("an answer").status, 201);
     assert_eq!(client.fire(&Alert::pods("PodCrashLooping", "prod", 3)).await.expect("an answer").status, 413);
+}
+
+#[tokio::test]
+async fn metrics_and_health_can_be_served_on_a_port_of_their_own() {
+    let scene = scene().await;
+    let operations = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, free_port()));
+    let config = format!("server: {{metricsListen: '{operations}'}}");
+    let seawall = scene.seawall("seawall").config(&config).start().await;
+    assert_eq!(fire(&seawall.client(), &Alert::new("DiskFull", "prod", "db-0")).await.status, 201);
+    let operations = Client::new(operations);
+    let metrics = operations.get("/metrics").await.expect("an answer").text();
+    assert!(
+        Samples::parse(&metrics).sum("seawall_decisions_total", &["decision=\"created\""]) >= 1.0,
+        "{metrics}"
+    );
+    assert_eq!(operations.get("/readyz").await.expect("an answer").status, 200);
+    let elsewhere = operations.fire(&[Alert::new("DiskFull", "prod", "db-0")]).await.expect("an answer");
+    assert_eq!(elsewhere.status, 404, "alerts are not taken there");
 }
 
 const LAX: &str = "storm: {rules: [{name: rate, groupBy: [namespace, alertname], threshold: 100, hold: 0s}]}";

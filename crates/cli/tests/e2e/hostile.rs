@@ -1,6 +1,6 @@
 //! Input that nobody sends by accident. Whatever it is, it costs its sender, not the others.
 
-use seawall_testkit::{Alert, Deadline, Raw, Seawall, request_head, webhook};
+use seawall_testkit::{Alert, Deadline, Raw, Seawall, eventually, request_head, webhook};
 
 use crate::support::{SOON, fire, name_of, scene};
 
@@ -262,6 +262,32 @@ async fn requests_sent_ahead_are_answered_in_order() {
         (0..20).map(|number| answers.find(&format!("\"number-{number}\"")).expect("an answer")).collect();
     assert!(places.is_sorted(), "{places:?}");
     assert_eq!(seawall.client().requests("").await.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cannot_be_served_now_is_asked_to_come_back_and_health_still_answers() {
+    let scene = scene().await;
+    let seawall = scene.seawall("seawall").config("server: {limits: {concurrentRequests: 1}}").start().await;
+    let client = seawall.client();
+
+    let mut slow = Raw::connect(seawall.address()).await;
+    let body = webhook(&Alert::pods("Slow", "prod", 1));
+    slow.send(request_head(PATH, &format!("content-length: {}\r\n", body.len()))).await;
+    slow.send(&body[..10]).await;
+    let refused = eventually(SOON, || async {
+        let answer = fire(&client, &Alert::new("DiskFull", "prod", "db-0")).await;
+        if answer.status.is_success() { Err("it is served beside the slow one") } else { Ok(answer) }
+    })
+    .await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.retry_after().is_some_and(|seconds| seconds >= 1));
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(client.get(path).await.expect("an answer").status, 200, "{path}");
+    }
+
+    slow.send(&body[10..]).await;
+    assert!(slow.read_answer(SOON).await.starts_with("HTTP/1.1 201"));
+    assert!(fire(&client, &Alert::new("DiskFull", "prod", "db-0")).await.status.is_success());
 }
 
 /// Connections that do nothing, when this process may open as many.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seawall_testkit::{Alert, Alertmanager, AlertmanagerOptions, eventually};
+use seawall_testkit::{Alert, Alertmanager, AlertmanagerOptions, eventually, webhook};
 
 use crate::support::{alert_count, occurrences, scene_alone};
 
@@ -33,6 +33,8 @@ async fn one_body_of_forty_five_thousand_alerts_is_taken_in_bounded_memory() {
         .into_iter()
         .map(|alert| alert.label("description", &padding))
         .collect();
+    let body = webhook(&alerts).len();
+    assert!(body > 40_000_000, "the body has {body} bytes");
     alertmanager.post(&alerts).await;
     eventually(Duration::from_secs(180), || async {
         let counted: u64 = client.requests("").await.iter().map(occurrences).sum();

@@ -35,7 +35,16 @@ impl Machine {
     pub fn new(policy: Policy) -> Self {
         let mut engine = Engine::new(1);
         engine.begin(1);
-        Self { policy, budget: usize::MAX, now: START, engine, disk: Disk::new(), ready: Vec::new(), epoch: 1, sequence: 1 }
+        Self {
+            policy,
+            budget: usize::MAX,
+            now: START,
+            engine,
+            disk: Disk::new(),
+            ready: Vec::new(),
+            epoch: 1,
+            sequence: 1,
+        }
     }
 
     pub fn decide(&mut self, signal: &Signal) -> Verdict {

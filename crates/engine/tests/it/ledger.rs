@@ -142,12 +142,7 @@ impl Ledger {
         }
     }
 
-    pub fn committed(
-        &mut self,
-        requests: &Requests,
-        publications: &[(Publication, Timestamp)],
-        held: u64,
-    ) {
+    pub fn committed(&mut self, requests: &Requests, publications: &[(Publication, Timestamp)], held: u64) {
         self.check_names(requests);
         self.check_conservation(requests, held);
         self.check_one_open_request(requests);
@@ -230,12 +225,7 @@ impl Ledger {
     }
 
     /// I8.
-    fn check_publication(
-        &mut self,
-        requests: &Requests,
-        publication: &Publication,
-        at: Timestamp,
-    ) {
+    fn check_publication(&mut self, requests: &Requests, publication: &Publication, at: Timestamp) {
         let name = &publication.reference;
         let (_, state) =
             requests.get(name).unwrap_or_else(|| panic!("{name} is published and does not exist"));

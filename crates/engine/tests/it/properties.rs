@@ -97,8 +97,14 @@ fn policies() -> impl Strategy<Value = [Policy; 2]> {
     let common = (1_000..15_000i64, select(vec![200, 1_000]), select(vec![2, 250]));
     let own = || (select(vec![0, 500, 3_000, 10_000]), 0..30_000i64, rules());
     (common, own(), own()).prop_map(|((ttl, flush, sample), one, other)| {
-        [one, other].map(|(cooldown, storm_memory, rules)| {
-            Policy { ttl, cooldown, rules, flush, sample, storm_memory, ..Policy::default() }
+        [one, other].map(|(cooldown, storm_memory, rules)| Policy {
+            ttl,
+            cooldown,
+            rules,
+            flush,
+            sample,
+            storm_memory,
+            ..Policy::default()
         })
     })
 }
@@ -129,10 +135,16 @@ impl fmt::Debug for History {
     }
 }
 
+/// Histories with a reload have no clock that goes back: when a group is forgotten after its window was changed is left
+/// to the engine, and only such a clock could tell.
 fn histories() -> impl Strategy<Value = History> {
     let budgets = select(vec![usize::MAX, 1, 3]);
-    (policies(), budgets, prop::collection::vec(steps(), 1..120))
-        .prop_map(|(policies, budget, steps)| History { policies, budget, steps })
+    (policies(), budgets, prop::collection::vec(steps(), 1..120)).prop_map(|(policies, budget, mut steps)| {
+        if steps.iter().any(|step| matches!(step, Step::Reload)) {
+            steps.retain(|step| !matches!(step, Step::Clock(by) if *by < 0));
+        }
+        History { policies, budget, steps }
+    })
 }
 
 fn replay(history: &History) {

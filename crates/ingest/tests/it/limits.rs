@@ -21,6 +21,7 @@ async fn a_body_over_the_limit_is_413_with_limit_and_received() {
         (answer.status.as_u16(), &problem["limit"], &problem["received"]),
         (413, &json!(1000), &json!(1001))
     );
+    assert_eq!(answer.header("connection"), Some("close"), "what is left of the body is not read");
 }
 
 #[tokio::test]

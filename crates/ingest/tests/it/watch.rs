@@ -130,6 +130,22 @@ async fn a_filtered_watch_has_only_what_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_change_that_is_announced_behind_one_of_no_interest_is_not_lost() {
+    let server = Server::start().await;
+    fire(&server, &["One"]).await;
+    server.client().fire(&[Alert::new("Two", "shop", "web-1")]).await.unwrap();
+    let mut everything = server.watch("", Some("2")).await;
+    let mut filtered = server.watch("&namespace=shop", Some("2")).await;
+    let revision = server.store.touch("One");
+    server.store.touch_at("Two", revision);
+    server.store.announce(ChangeKind::Modified, &["One"]);
+    assert_eq!(brief(everything.next(SOON).await), event("MODIFIED", "One", "3"));
+    server.store.announce(ChangeKind::Modified, &["Two"]);
+    assert_eq!(brief(filtered.next(SOON).await), event("MODIFIED", "Two", "3"));
+    assert_eq!(brief(everything.next(SOON).await), event("MODIFIED", "Two", "3"));
+}
+
+#[tokio::test]
 async fn a_list_of_several_pages_is_sent_in_order_of_revision() {
     let server = Server::start().await;
     server.client().fire(&Alert::pods("Many", "prod", 1100)).await.unwrap();

@@ -111,8 +111,12 @@ impl Naive {
             let lost = storm.is_needed && storm.forgotten;
             assert!(!lost, "the engine has forgotten the storm of {}, which is still needed", storm.request);
         }
-        let counted: Vec<Fingerprint> =
-            self.incidents.keys().copied().filter(|fingerprint| self.is_counted(policy, *fingerprint, now)).collect();
+        let counted: Vec<Fingerprint> = self
+            .incidents
+            .keys()
+            .copied()
+            .filter(|fingerprint| self.is_counted(policy, *fingerprint, now))
+            .collect();
         self.incidents.retain(|fingerprint, incident| {
             let counts = counted.contains(fingerprint);
             let is_member = incident.storm.is_some_and(|storm| self.storms[storm].is_needed);

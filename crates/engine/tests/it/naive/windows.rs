@@ -72,7 +72,10 @@ impl Naive {
         for group in groups {
             let newest = self.entries.iter().rfind(|entry| entry.group == group && !entry.is_out);
             if newest.is_some_and(|newest| newest.at <= now - newest.window) {
-                self.entries.iter_mut().filter(|entry| entry.group == group).for_each(|entry| entry.is_out = true);
+                self.entries
+                    .iter_mut()
+                    .filter(|entry| entry.group == group)
+                    .for_each(|entry| entry.is_out = true);
             }
         }
     }
