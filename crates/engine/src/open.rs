@@ -129,6 +129,9 @@ impl Engine {
         let rule = &arrival.policy.rules[group.rule];
         let prefix = arrival.signal.fingerprint.prefix();
         let bit = bit as u8;
+        if let Some(incident) = self.incidents.get_mut(arrival.index) {
+            incident.pulse.counted_in |= 1 << bit;
+        }
         let counted = self.groups.entry(group.key).or_default();
         counted.window = rule.window;
         counted.slide(arrival.now, rule.window);
@@ -147,7 +150,6 @@ impl Engine {
         }
         let count = counted.entries.len();
         if let Some(incident) = self.incidents.get_mut(arrival.index) {
-            incident.pulse.counted_in |= 1 << bit;
             incident.seen = incident.seen.max(u32::try_from(count).unwrap_or(u32::MAX));
         }
         count
@@ -244,7 +246,10 @@ impl Engine {
 /// Whether an entry still counts: members of storms count for no other rule, and a reopened problem counts only where
 /// it was counted last.
 pub(crate) fn counts(incident: Option<&Incident>, entry: &Entry) -> bool {
-    incident.is_some_and(|incident| is_same(incident, entry) && !incident.is_member())
+    incident.is_some_and(|incident| {
+        let is_counted = incident.pulse.counted_in & (1 << entry.bit) != 0;
+        is_same(incident, entry) && is_counted && !incident.is_member()
+    })
 }
 
 /// Whether a slot still holds the incident that was counted.

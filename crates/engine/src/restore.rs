@@ -168,7 +168,7 @@ impl Restoring {
                 }
             }
         }
-        entries.sort_unstable_by_key(|(order, _, entry)| (*order, entry.bit));
+        entries.sort_unstable_by_key(|(order, _, entry)| (entry.at, *order, entry.bit));
         for (_, (key, window), entry) in entries {
             let group = self.engine.groups.entry(key).or_default();
             group.window = window;

@@ -255,8 +255,10 @@ impl Engine {
         let urgency = Urgency::of(signal);
         self.count_signal(index, urgency, now);
         if let Some(incident) = self.incidents.get_mut(index) {
-            // The new request rises to the worst that it has seen itself.
+            // The new request rises to the worst that it has seen itself, and nobody has worked on it.
             incident.pulse.urgency = urgency;
+            incident.pulse.phase = Phase::Waiting;
+            incident.pulse.released_at = Moment::NONE;
         }
         let arrival = Arrival { policy, signal, now, index, previous: None };
         let overdue =

@@ -23,12 +23,12 @@ async fn one_body_of_forty_five_thousand_alerts_is_taken_in_bounded_memory() {
         group_interval: "5m".into(),
         repeat_interval: "1h".into(),
     };
-    let webhook = seawall.url("/webhook/prometheus");
-    let alertmanager = Alertmanager::start(&scene, "alertmanager", &webhook, &options).await;
+    let url = seawall.url("/webhook/prometheus");
+    let alertmanager = Alertmanager::start(&scene, "alertmanager", &url, &options).await;
     let idle = seawall.process().memory();
 
     // As large as a real one: about 900 bytes each in the webhook's body.
-    let padding = "x".repeat(430);
+    let padding = "x".repeat(560);
     let alerts: Vec<_> = Alert::pods("PodCrashLooping", "prod", ALERTS)
         .into_iter()
         .map(|alert| alert.label("description", &padding))

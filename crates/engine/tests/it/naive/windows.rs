@@ -100,6 +100,7 @@ impl Naive {
         let all = std::mem::take(&mut self.entries);
         let counted = all.into_iter().filter(|entry| self.may_count(entry));
         self.entries = counted.map(|entry| Entry { is_out: false, ..entry }).collect();
+        self.entries.sort_by_key(|entry| entry.at);
     }
 
     /// Whether the incident may still count somewhere.
