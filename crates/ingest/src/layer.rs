@@ -17,7 +17,6 @@ use http::header::{
     X_FRAME_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
-use hyper::body::Body as _;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
