@@ -31,6 +31,7 @@ pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
     }
     let Filling { running, mut rows, sent, last, .. } = filling;
     let running = running.crash_and_restart(lab)?;
+    let processor = running.server.cpu_time()?.as_secs_f64();
     let after = live_incidents(&running, sent)?;
     anyhow::ensure!(after == last.0, "{after} of {} incidents are live after a crash and a restart", last.0);
     let ready = running.server.ready_after;
@@ -38,7 +39,7 @@ pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
     rows.push(row("after kill -9 and restart", after, resident, (resident as f64 - idle as f64) / after));
     report.figures.push(Figure {
         name: format!("start to ready, {} incidents", grouped(after)),
-        measured: format!("{:.2} s", ready.as_secs_f64()),
+        measured: format!("{:.2} s ({processor:.2} s of processor time)", ready.as_secs_f64()),
         target: "< 5 s".to_owned(),
         reached: ready < START,
     });
