@@ -1,6 +1,6 @@
 //! Input that nobody sends by accident. Whatever it is, it costs its sender, not the others.
 
-use seawall_testkit::{Alert, Deadline, Raw, Seawall, eventually, request_head, webhook};
+use seawall_testkit::{Alert, Deadline, Raw, Seawall, request_head, webhook};
 
 use crate::support::{SOON, fire, name_of, scene};
 
@@ -272,20 +272,18 @@ async fn who_cannot_be_served_now_is_asked_to_come_back_and_health_still_answers
 
     let mut slow = Raw::connect(seawall.address()).await;
     let body = webhook(&Alert::pods("Slow", "prod", 1));
-    slow.send(request_head(PATH, &format!("content-length: {}\r\n", body.len()))).await;
-    slow.send(&body[..10]).await;
-    let refused = eventually(SOON, || async {
-        let answer = fire(&client, &Alert::new("DiskFull", "prod", "db-0")).await;
-        if answer.status.is_success() { Err("it is served beside the slow one") } else { Ok(answer) }
-    })
-    .await;
+    let head = format!("expect: 100-continue\r\ncontent-length: {}\r\n", body.len());
+    slow.send(request_head(PATH, &head)).await;
+    let go_on = slow.read_answer(SOON).await;
+    assert!(go_on.starts_with("HTTP/1.1 100"), "it has begun to read the slow body: {go_on}");
+    let refused = fire(&client, &Alert::new("DiskFull", "prod", "db-0")).await;
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(refused.retry_after().is_some_and(|seconds| seconds >= 1));
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(client.get(path).await.expect("an answer").status, 200, "{path}");
     }
 
-    slow.send(&body[10..]).await;
+    slow.send(&body).await;
     assert!(slow.read_answer(SOON).await.starts_with("HTTP/1.1 201"));
     assert!(fire(&client, &Alert::new("DiskFull", "prod", "db-0")).await.status.is_success());
 }
