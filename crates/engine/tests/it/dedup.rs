@@ -155,8 +155,8 @@ fn the_severity_of_a_request_rises_and_never_falls() {
         (Severity::Critical, Severity::Critical),
         (Severity::Warning, Severity::Critical),
     ] {
-        let _ = scene.fire(&alert().as_severe_as(severity));
-        let signal = alert().as_severe_as(shown).firing();
+        let _ = scene.fire(&alert().of_severity(severity));
+        let signal = alert().of_severity(shown).firing();
         let urgency = scene.only_request().urgency;
         assert_eq!((urgency.severity, urgency.priority, urgency.path), (shown, signal.priority, signal.path));
     }

@@ -41,7 +41,7 @@ impl Alert {
         Self { node: Some(node), ..self }
     }
 
-    pub fn as_severe_as(self, severity: Severity) -> Self {
+    pub fn of_severity(self, severity: Severity) -> Self {
         Self { severity, ..self }
     }
 

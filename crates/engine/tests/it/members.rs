@@ -260,8 +260,8 @@ fn with_a_hold_for_the_first_the_storm_appears_complete() {
 fn the_severity_of_a_storm_is_the_worst_of_its_members() {
     let (mut scene, alerts, request) = storm_of_three();
     assert_eq!(scene.request(&request).urgency.severity, Severity::Warning);
-    let _ = scene.fire(&alerts[3].clone().as_severe_as(Severity::Critical));
-    let _ = scene.fire(&alerts[3].clone().as_severe_as(Severity::Info));
+    let _ = scene.fire(&alerts[3].clone().of_severity(Severity::Critical));
+    let _ = scene.fire(&alerts[3].clone().of_severity(Severity::Info));
     assert_eq!(scene.request(&request).urgency.severity, Severity::Critical);
 }
 

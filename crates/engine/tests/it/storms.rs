@@ -138,7 +138,7 @@ fn a_superseded_request_does_not_change_any_more() {
         all.into_iter().find(|request| request.superseded_by.is_some()).unwrap()
     };
     let before = superseded(&scene);
-    let repeat = scene.fire(&alerts[1].clone().as_severe_as(seawall_model::Severity::Critical));
+    let repeat = scene.fire(&alerts[1].clone().of_severity(seawall_model::Severity::Critical));
     let _ = scene.resolve(&alerts[1]);
     scene.wait(5 * SECOND);
     assert_eq!(repeat.kind, Duplicate);

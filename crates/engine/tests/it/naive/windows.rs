@@ -63,7 +63,7 @@ impl Naive {
     /// When the group counted something last, whatever has become of that.
     pub(super) fn newest(&self, group: &Group) -> Option<Timestamp> {
         let in_window = self.entries.iter().filter(|entry| entry.group == *group && !entry.is_out);
-        in_window.map(|entry| entry.at).last()
+        in_window.map(|entry| entry.at).next_back()
     }
 
     /// A group is forgotten when its newest entry has slid out.
