@@ -235,3 +235,33 @@ fn is_open(request: &RemediationRequest) -> bool {
         request.status.as_ref().and_then(|status| status.overall_phase.as_deref()).unwrap_or_default();
     request.spec.superseded_by.is_none() && Phase::parse(phase) != Phase::Finished
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(sent: &[(Outcome, u64)], counted: u64) -> usize {
+        let alert = Alert::new("DiskFull", "prod", "db-0");
+        let book = AccountBook::default();
+        for (outcome, times) in sent {
+            (0..*times).for_each(|_| book.note(std::slice::from_ref(&alert), *outcome));
+        }
+        let ledger = Ledger {
+            requests: Vec::new(),
+            by_fingerprint: HashMap::from([(alert.fingerprint(), counted)]),
+            by_namespace: HashMap::from([(alert.namespace.clone(), counted)]),
+            errors: Vec::new(),
+        };
+        // There is no request in this ledger, so the sum over all is always wrong.
+        book.errors(&ledger).iter().filter(|error| !error.starts_with("all:")).count()
+    }
+
+    #[test]
+    fn the_book_allows_just_what_senders_cannot_know() {
+        let sent = [(Outcome::Acknowledged, 5), (Outcome::Unknown, 2), (Outcome::NotSent, 9)];
+        assert_eq!(errors(&sent, 4), 2, "one was lost: the problem and its namespace lack it");
+        assert_eq!([errors(&sent, 5), errors(&sent, 6), errors(&sent, 7)], [0, 0, 0]);
+        assert_eq!(errors(&sent, 8), 2, "one was counted twice");
+        assert_eq!(errors(&[], 1), 1, "nobody sent it");
+    }
+}
