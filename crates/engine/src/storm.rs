@@ -1,6 +1,7 @@
 //! A group whose rule has tripped: many problems that are one.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -9,7 +10,6 @@ use seawall_model::{
     StormState, StormSummary, Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::group::GroupKey;
 use crate::incident::{Incident, Urgency};
@@ -193,12 +193,9 @@ fn place_of(identity: &Identity) -> u64 {
     hash_of([&identity.kind, &identity.resource, &identity.namespace])
 }
 
+/// Only for finding a place again in this process, so a quick hash will do.
 fn hash_of(parts: [&str; 3]) -> u64 {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    let digest: [u8; 32] = hasher.finalize().into();
-    Fingerprint::from_bytes(digest).prefix()
+    let mut hasher = DefaultHasher::new();
+    parts.hash(&mut hasher);
+    hasher.finish()
 }

@@ -350,13 +350,14 @@ impl Live {
         match job {
             Job::Decide { signals, reply } => {
                 let mut decisions = Vec::with_capacity(signals.len());
-                for signal in &signals {
-                    if signal.resolved && !self.engine.knows(&signal.fingerprint) {
-                        status::recall_problem(&mut self.engine, &self.disk.tables, policy, signal)?;
-                    }
-                    decisions.push(self.engine.decide(policy, signal, now));
-                }
                 answers.signals += signals.len() as u64;
+                // Each signal is let go of as soon as it is decided: a large body is not held while its records grow.
+                for signal in signals {
+                    if signal.resolved && !self.engine.knows(&signal.fingerprint) {
+                        status::recall_problem(&mut self.engine, &self.disk.tables, policy, &signal)?;
+                    }
+                    decisions.push(self.engine.decide(policy, &signal, now));
+                }
                 answers.decided.push((reply, decisions));
             }
             Job::PatchStatus { reference, patch, reply } => {
