@@ -34,6 +34,21 @@ fn a_storm_is_resolved_when_all_members_are_and_open_again_when_one_fires() {
 }
 
 #[test]
+fn a_member_that_flaps_does_not_resolve_the_storm_for_the_others() {
+    let (mut scene, alerts, request) = storm_of_three();
+    for _ in 0..5 {
+        let _ = scene.resolve(&alerts[0]);
+        assert_eq!(scene.request(&request).resolved_at, None);
+        let _ = scene.fire(&alerts[0]);
+    }
+    for alert in &alerts[..3] {
+        assert_eq!(scene.request(&request).resolved_at, None);
+        let _ = scene.resolve(alert);
+    }
+    assert_eq!(scene.request(&request).resolved_at, Some(scene.now()));
+}
+
+#[test]
 fn a_new_member_of_a_resolved_storm_opens_it_again() {
     let (mut scene, alerts, request) = storm_of_three();
     for alert in &alerts[..3] {

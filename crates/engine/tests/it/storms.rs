@@ -170,6 +170,19 @@ fn what_has_left_the_window_counts_no_more() {
 }
 
 #[test]
+fn an_alert_leaves_the_window_to_the_millisecond() {
+    for (later, storms) in [(MINUTE - 1, 1), (MINUTE, 0)] {
+        let mut scene = Scene::new();
+        let alerts = pods("shop", "Crash", 10);
+        let _ = scene.fire_all(&alerts[..9]);
+        // No tick comes in between, so only counting can tell.
+        scene.machine.now = scene.now() + later;
+        let _ = scene.fire(&alerts[9]);
+        assert_eq!(scene.storms().len(), storms, "after {later} ms");
+    }
+}
+
+#[test]
 fn three_strangers_in_the_namespace_of_a_storm_keep_their_own_requests() {
     let mut scene = Scene::new();
     let strangers: Vec<Alert> =
