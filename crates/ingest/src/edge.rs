@@ -170,13 +170,7 @@ impl Edge {
     /// Counts a failed call to the state store. What could not be made durable could not be published either: the store
     /// sink lives in the state store.
     pub(crate) fn note_store_error(&self, error: &StoreError) {
-        let class = match error {
-            StoreError::Unavailable { .. } => "unavailable",
-            StoreError::Saturated { .. } => "saturated",
-            StoreError::Refused { .. } => "refused",
-            // The caller's mistake, not the store's.
-            StoreError::NotFound { .. } | StoreError::Invalid { .. } => return,
-        };
+        let Some(class) = error.class() else { return };
         tracing::debug!(%error, "state store call failed");
         self.metrics.state_error(STORE, class);
         self.metrics.publish_error(SINK, class);

@@ -11,11 +11,13 @@
 mod api;
 mod embedded;
 mod error;
+mod redis;
 
 pub use api::{
     Change, ChangeKind, Health, Page, RequestFilter, RequestPage, RequestRecord, StateStore, Stats,
     StatusPatch, StoreFuture, StormDetail, StormPage,
 };
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
-pub use error::StoreError;
+pub use error::{Failure, StoreError};
+pub use redis::{Credentials, RedisDurability, RedisMode, RedisOptions, RedisStore};
 pub use seawall_engine::{ExplainedDecision, Explanation, MemberRecord, StormRecord};

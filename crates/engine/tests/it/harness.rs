@@ -116,7 +116,9 @@ impl Machine {
             assert_eq!(key, doc.reference.to_string().as_bytes());
             let closed = self.disk.get(&(number_of(Table::Closed), key.clone()));
             let closed = closed.map(|value| postcard::from_bytes::<ClosedRequest>(value).unwrap().state);
-            if let Some(state) = self.engine.request_state(&doc.reference).or(closed) {
+            let live = self.engine.request_state(&doc.reference);
+            assert!(live.is_none() || closed.is_none(), "{} is in memory and closed", doc.reference);
+            if let Some(state) = live.or(closed) {
                 requests.insert(doc.reference.clone(), (doc, state));
             }
         }

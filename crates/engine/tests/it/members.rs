@@ -296,3 +296,23 @@ fn after_a_storm_its_group_counts_from_zero() {
     assert_eq!((third.kind, third.opened_storm), (Aggregated, true));
     assert_eq!(third.storm.map(|storm| storm.alert_count), Some(3));
 }
+
+#[test]
+fn nobody_has_worked_on_the_request_of_a_successor() {
+    let mut scene = Scene::with(|policy| {
+        policy.rules[0].threshold = 3;
+        policy.rules[0].quiet = 20 * MINUTE;
+    });
+    let alerts = pods("shop", "Crash", 3);
+    let leader = scene.fire(&alerts[0]).request.unwrap();
+    scene.report(&leader, "Processing");
+    let _ = scene.fire_all(&alerts[1..]);
+    for _ in 0..5 {
+        scene.wait(12 * MINUTE);
+        let _ = scene.fire(&alerts[0]);
+    }
+    let successor = scene.request(&leader).storm.unwrap().successor;
+    assert!(successor.is_some(), "the hour is over");
+    scene.wait(21 * MINUTE);
+    assert_eq!(scene.fire(&alerts[0]).kind, Created, "silence ends what nobody is working on");
+}

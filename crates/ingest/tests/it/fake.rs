@@ -10,7 +10,7 @@ use seawall_model::{
     RequestState, Signal, StormSummary, Timestamp,
 };
 use seawall_store::{
-    Change, ChangeKind, ExplainedDecision, Explanation, Health, MemberRecord, Page, RequestFilter,
+    Change, ChangeKind, ExplainedDecision, Explanation, Failure, Health, MemberRecord, Page, RequestFilter,
     RequestPage, RequestRecord, StateStore, Stats, StatusPatch, StoreError, StoreFuture, StormDetail,
     StormPage, StormRecord,
 };
@@ -56,7 +56,11 @@ impl FakeStore {
 
     pub fn unavailable() -> StoreError {
         let retry_after = Duration::from_millis(2500);
-        StoreError::Unavailable { reason: "no space left on device".to_owned(), retry_after }
+        StoreError::Unavailable {
+            class: Failure::Disk,
+            reason: "no space left on device".to_owned(),
+            retry_after,
+        }
     }
 
     /// Decisions wait from now on.

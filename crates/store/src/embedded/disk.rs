@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::journal::{self, Fault};
 use super::lock::DirectoryLock;
 use super::mark::HighWaterMark;
-use crate::StoreError;
+use crate::{Failure, StoreError};
 
 /// Raised when older versions could not read what this one writes.
 const FORMAT: u32 = 1;
@@ -131,6 +131,7 @@ fn read<T: for<'de> Deserialize<'de>>(table: &Keyspace, key: &[u8]) -> Result<Op
 /// A record that cannot be read back: said to whoever asked for it.
 pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable {
+        class: Failure::Disk,
         reason: format!("cannot read from the data directory: {error}"),
         retry_after: super::RETRY_AFTER,
     }
@@ -339,6 +340,7 @@ pub(super) fn classify(path: &Path, error: &fjall::Error) -> StoreError {
             unavailable("cannot use", path, error)
         }
         fjall::Error::Poisoned | fjall::Error::Locked => StoreError::Unavailable {
+            class: Failure::Disk,
             reason: format!("cannot write to {}: {error}", path.display()),
             retry_after: super::RETRY_AFTER,
         },
@@ -363,6 +365,7 @@ fn damaged(path: &Path, what: &str) -> StoreError {
 
 pub(super) fn unavailable(action: &str, path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Unavailable {
+        class: Failure::Disk,
         reason: format!("{action} {}: {error}", path.display()),
         retry_after: super::RETRY_AFTER,
     }

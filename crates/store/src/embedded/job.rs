@@ -5,7 +5,7 @@ use std::time::Duration;
 use seawall_model::{Decision, Fingerprint, RequestRef, RequestState, Signal};
 use tokio::sync::oneshot;
 
-use crate::{Explanation, Page, StatusPatch, StoreError, StormDetail, StormPage};
+use crate::{Explanation, Failure, Page, StatusPatch, StoreError, StormDetail, StormPage};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -45,7 +45,7 @@ pub(super) enum Job {
 impl Job {
     /// Answers a call that cannot be served now. A caller that has gone away does not mind.
     pub(super) fn refuse(self, reason: &str, retry_after: Duration) {
-        let error = StoreError::Unavailable { reason: reason.to_owned(), retry_after };
+        let error = StoreError::Unavailable { class: Failure::Disk, reason: reason.to_owned(), retry_after };
         match self {
             Self::Decide { reply, .. } => drop(reply.send(Err(error))),
             Self::PatchStatus { reply, .. } => drop(reply.send(Err(error))),

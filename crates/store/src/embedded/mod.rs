@@ -28,7 +28,7 @@ use seawall_model::{Clock, Decision, Fingerprint, Policy, RequestRef, Signal};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
-    Change, Explanation, Health, Page, RequestFilter, RequestPage, RequestRecord, StateStore, Stats,
+    Change, Explanation, Failure, Health, Page, RequestFilter, RequestPage, RequestRecord, StateStore, Stats,
     StatusPatch, StoreError, StoreFuture, StormDetail, StormPage,
 };
 use disk::Tables;
@@ -87,6 +87,7 @@ impl EmbeddedStore {
             .name("seawall-store".to_owned())
             .spawn(move || writer.run(&queue))
             .map_err(|error| StoreError::Unavailable {
+                class: Failure::Closed,
                 reason: format!("cannot start the store's thread: {error}"),
                 retry_after: RETRY_AFTER,
             })?;
@@ -105,6 +106,7 @@ impl EmbeddedStore {
 
     fn tables(&self) -> Result<Tables, StoreError> {
         let unavailable = || StoreError::Unavailable {
+            class: Failure::Closed,
             reason: self.shared.health.lock().reason.clone().unwrap_or_else(|| "it is closed".to_owned()),
             retry_after: RETRY_AFTER,
         };
@@ -115,13 +117,18 @@ impl EmbeddedStore {
 /// The call was lost on its way: the store was closed or its state thrown away while the call was being taken.
 fn interrupted() -> StoreError {
     StoreError::Unavailable {
+        class: Failure::Closed,
         reason: "it was interrupted before it could answer".to_owned(),
         retry_after: RETRY_AFTER,
     }
 }
 
 fn closed() -> StoreError {
-    StoreError::Unavailable { reason: "it is closed".to_owned(), retry_after: RETRY_AFTER }
+    StoreError::Unavailable {
+        class: Failure::Closed,
+        reason: "it is closed".to_owned(),
+        retry_after: RETRY_AFTER,
+    }
 }
 
 impl StateStore for EmbeddedStore {

@@ -14,7 +14,7 @@ use super::job::{Job, Reply};
 use super::lock::DirectoryLock;
 use super::retention::Retention;
 use super::{RETRY_AFTER, Shared, status};
-use crate::{Change, ChangeKind, Health, Stats, StoreError};
+use crate::{Change, ChangeKind, Failure, Health, Stats, StoreError};
 
 /// Signals in one commit: some milliseconds of deciding, so that nobody waits for long behind others.
 const BATCH_SIGNALS: usize = 16_384;
@@ -129,6 +129,7 @@ impl Writer {
                 AssertUnwindSafe(|| live.round(first, jobs, &policy, now, sweep as usize, &mut answers));
             let outcome = catch_unwind(round).unwrap_or_else(|_| {
                 Err(StoreError::Unavailable {
+                    class: Failure::Disk,
                     reason: "an internal error interrupted a decision; the state is rebuilt from disk"
                         .to_owned(),
                     retry_after: RETRY_AFTER,
@@ -223,7 +224,11 @@ impl Writer {
         *self.shared.tables.lock() = None;
         self.live = None;
         self.publish_stats();
-        let refused = || StoreError::Unavailable { reason: reason.clone(), retry_after: RETRY_AFTER };
+        let refused = || StoreError::Unavailable {
+            class: Failure::Disk,
+            reason: reason.clone(),
+            retry_after: RETRY_AFTER,
+        };
         for (reply, _) in answers.decided {
             let _ = reply.send(Err(refused()));
         }
