@@ -20,8 +20,7 @@ use crate::problem::Problem;
 use crate::router::ROUTES;
 use crate::signals::Source;
 
-/// How the embedded store and the store sink are called in metrics.
-const STORE: &str = "embedded";
+/// How the store sink is called in metrics.
 const SINK: &str = "store";
 /// The route label of requests that match none.
 const UNMATCHED: &str = "unmatched";
@@ -58,7 +57,7 @@ impl Edge {
         let (state, now) = (store.clone(), clock.clone());
         metrics.set_state_source(move || snapshot(state.as_ref(), now.now()));
         Arc::new(Self {
-            store_metrics: metrics.store(STORE),
+            store_metrics: metrics.store(store.kind()),
             routes: ROUTES.iter().map(|route| (*route, metrics.route(route))).collect(),
             unmatched: metrics.route(UNMATCHED),
             sources: Source::ALL.map(|source| metrics.source(source.as_str())),
@@ -172,7 +171,7 @@ impl Edge {
     pub(crate) fn note_store_error(&self, error: &StoreError) {
         let Some(class) = error.class() else { return };
         tracing::debug!(%error, "state store call failed");
-        self.metrics.state_error(STORE, class);
+        self.metrics.state_error(self.store.kind(), class);
         self.metrics.publish_error(SINK, class);
     }
 }
@@ -221,7 +220,7 @@ fn snapshot(store: &dyn StateStore, now: Timestamp) -> StateSnapshot {
     let stats = store.stats();
     let due = stats.oldest_pending_since.map_or(0, |since| (now - since).max(0));
     StateSnapshot {
-        store: STORE,
+        store: store.kind(),
         sink: SINK,
         available: store.health().available,
         incidents_open: stats.incidents_open,

@@ -18,6 +18,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 
 /// The one place that changes state.
 pub trait StateStore: Send + Sync + 'static {
+    /// How the store is called in metrics and logs: `embedded` or `redis`.
+    fn kind(&self) -> &'static str;
+
     /// Decides the signals in order and as a whole: either every decision is durable when this returns, or none is
     /// acknowledged. `decisions[i]` belongs to `signals[i]`. A caller that goes away cancels nothing.
     fn decide(&self, signals: Vec<Signal>) -> StoreFuture<'_, Vec<Decision>>;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seawall_model::{Decision, Fingerprint, Policy, RequestRef, Signal};
 use seawall_store::{
-    Change, Explanation, Health, Page, RequestFilter, RequestPage, RequestRecord, StateStore, Stats,
+    Change, Explanation, Failure, Health, Page, RequestFilter, RequestPage, RequestRecord, StateStore, Stats,
     StatusPatch, StoreError, StoreFuture, StormDetail, StormPage,
 };
 use tokio::sync::broadcast;
@@ -15,11 +15,15 @@ pub struct NoStore;
 fn refuse<T: Send + 'static>() -> StoreFuture<'static, T> {
     Box::pin(async {
         let reason = "the ceiling only parses".to_owned();
-        Err(StoreError::Unavailable { reason, retry_after: Duration::from_secs(1) })
+        Err(StoreError::Unavailable { class: Failure::Closed, reason, retry_after: Duration::from_secs(1) })
     })
 }
 
 impl StateStore for NoStore {
+    fn kind(&self) -> &'static str {
+        "none"
+    }
+
     fn decide(&self, _: Vec<Signal>) -> StoreFuture<'_, Vec<Decision>> {
         refuse()
     }

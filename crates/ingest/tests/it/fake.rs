@@ -190,6 +190,10 @@ fn record(signal: &Signal, reference: RequestRef, sequence: u64) -> RequestRecor
 }
 
 impl StateStore for FakeStore {
+    fn kind(&self) -> &'static str {
+        "fake"
+    }
+
     fn decide(&self, signals: Vec<Signal>) -> StoreFuture<'_, Vec<Decision>> {
         Box::pin(async move {
             self.data.lock().batches += 1;

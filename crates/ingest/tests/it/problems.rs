@@ -85,8 +85,8 @@ async fn what_is_not_durable_is_503_and_nothing_internal_is_told() {
     assert!(!answer.text().contains("device"), "{}", answer.text());
     let metrics = server.client().get("/metrics").await.unwrap().text();
     for line in [
-        "seawall_state_errors_total{store=\"embedded\",class=\"unavailable\"} 1",
-        "seawall_state_available{store=\"embedded\"} 0",
+        "seawall_state_errors_total{store=\"fake\",class=\"disk\"} 1",
+        "seawall_state_available{store=\"fake\"} 0",
         "seawall_signals_rejected_total{source=\"alertmanager\",reason=\"not_durable\"} 1",
     ] {
         assert!(metrics.contains(line), "{line} is missing in\n{metrics}");

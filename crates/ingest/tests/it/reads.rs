@@ -222,7 +222,7 @@ async fn requests_are_counted_by_route_and_not_by_path() {
         "seawall_http_requests_in_flight 1",
         "seawall_decisions_total{source=\"alertmanager\",decision=\"created\"} 1",
         "seawall_signals_received_total{source=\"alertmanager\",severity=\"critical\"} 1",
-        "seawall_state_operation_duration_seconds_count{store=\"embedded\",operation=\"decide\"} 1",
+        "seawall_state_operation_duration_seconds_count{store=\"fake\",operation=\"decide\"} 1",
         "seawall_incidents_open 1",
     ] {
         assert!(metrics.lines().any(|shown| shown == line), "{line} is missing in\n{metrics}");

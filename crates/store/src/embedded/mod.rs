@@ -132,6 +132,10 @@ fn closed() -> StoreError {
 }
 
 impl StateStore for EmbeddedStore {
+    fn kind(&self) -> &'static str {
+        "embedded"
+    }
+
     fn decide(&self, signals: Vec<Signal>) -> StoreFuture<'_, Vec<Decision>> {
         Box::pin(self.ask(|reply| Job::Decide { signals, reply }))
     }
