@@ -8,6 +8,7 @@
 //! Scene ── directory, turn on the machine
 //!   ├─ Seawall ──── Client ── requests, storms, watch
 //!   ├─ Alertmanager, Prometheus, Exporter (they send)
+//!   ├─ redis::{RedisServer, Sentinels, RedisCluster} (they keep)
 //!   └─ SmallDisk (runs full)
 //! Alert ──► Client ──► AccountBook ──► compared with the requests that exist
 //! ```
@@ -25,6 +26,7 @@ mod process;
 mod prometheus;
 mod random;
 mod raw;
+pub mod redis;
 mod scene;
 mod seawall;
 mod wait;

@@ -1,0 +1,13 @@
+//! Real Redis and Valkey servers on loopback: alone, under sentinels, and as a cluster.
+//!
+//! ```text
+//! RedisServer ──── one process: killed, paused, restarted, asked
+//!   ├─ Sentinels ─── a primary, its replicas, and those who elect the next primary
+//!   └─ RedisCluster ─ masters that share the slots, which can be moved between them
+//! ```
+
+mod engine;
+mod server;
+
+pub use engine::Engine;
+pub use server::{RedisServer, RedisServerBuilder};
