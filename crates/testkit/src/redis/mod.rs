@@ -6,8 +6,11 @@
 //!   └─ RedisCluster ─ masters that share the slots, which can be moved between them
 //! ```
 
+mod cluster;
 mod engine;
 mod server;
+mod topology;
 
+pub use cluster::{RedisCluster, RedisClusterBuilder};
 pub use engine::Engine;
 pub use server::{RedisServer, RedisServerBuilder};

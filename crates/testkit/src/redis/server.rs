@@ -14,7 +14,7 @@ use crate::{Process, Scene, eventually, free_port};
 /// Generous: a loaded machine, a log of appended commands to replay.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// No question of a test takes this long unless the server is paused.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);

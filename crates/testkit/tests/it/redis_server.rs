@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use seawall_testkit::redis::RedisServer;
+use seawall_testkit::redis::{Engine, RedisServer};
 use tempfile::TempDir;
 
 fn directory() -> TempDir {
@@ -56,6 +56,22 @@ async fn what_was_appended_and_synced_survives_a_kill() {
     server.terminate().await;
     server.restart().await;
     assert_eq!(server.key_count(), 1);
+}
+
+#[tokio::test]
+async fn only_valkey_can_be_asked_to_wait_for_its_disk() {
+    let home = directory();
+    let wait = ["WAITAOF", "1", "0", "1000"];
+    for (engine, name) in [(Engine::Redis, "redis"), (Engine::Valkey, "valkey")] {
+        let server =
+            RedisServer::builder(home.path(), name).engine(engine).arg("appendonly", "yes").start().await;
+        server.ask::<()>(&["SET", "key", "value"]);
+        let synced = server.try_ask::<(u64, u64)>(&wait);
+        match engine {
+            Engine::Redis => assert!(synced.is_err(), "{synced:?}"),
+            Engine::Valkey => assert!(synced.is_ok(), "{synced:?}"),
+        }
+    }
 }
 
 #[tokio::test]
