@@ -1,1 +1,248 @@
-//! The connections to the server.
+//! The connections to the server: one place that knows where it is, how long a call may take, what a failure means and
+//! when an outage is over. It must never repeat a command whose answer was lost; callers do, under the same operation id.
+//!
+//! ```text
+//! run(script, key) ─► node that has the key ─► lane (a multiplexed connection) ─► EVALSHA [WAIT]
+//!        │ a failure others would share            │ broken: made anew, by one caller at a time
+//!        ▼                                         ▼
+//!     outage: calls fail at once, one probe writes until it succeeds
+//! ```
+
+mod address;
+mod dial;
+mod error;
+mod node;
+mod outage;
+mod probe;
+mod script;
+mod sentinel;
+mod slot;
+mod start;
+mod subscribe;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redis::{Pipeline, Value};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::address::{Address, Server};
+use self::dial::{Dialer, Peer};
+pub(crate) use self::error::LinkError;
+use self::error::first_error;
+use self::node::{Deadline, Node};
+use self::outage::Outages;
+use self::script::Confirmation;
+pub(crate) use self::script::Script;
+use self::slot::{hash_tag, slot};
+pub(crate) use self::subscribe::Heard;
+use super::{RedisMode, RedisOptions};
+use crate::{Health, StoreError};
+
+/// The connections of one store.
+pub(crate) struct Links {
+    options: Arc<RedisOptions>,
+    dialer: Arc<Dialer>,
+    servers: Servers,
+    outages: Outages,
+    /// Names the probe's key.
+    instance: String,
+    me: Weak<Self>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Which server has a key.
+enum Servers {
+    /// Always this one.
+    One(Arc<Node>),
+}
+
+impl Links {
+    /// Connects, and looks whether the server can keep what the options promise.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for what can never work, [`StoreError::Unavailable`] when the server could not be reached
+    /// within a few deadlines.
+    pub(crate) async fn open(
+        options: Arc<RedisOptions>,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Arc<Self>, StoreError> {
+        start::check_options(&options)?;
+        let servers = options
+            .urls
+            .iter()
+            .map(|url| Server::parse(url))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|reason| StoreError::Refused { reason })?;
+        let dialer = Arc::new(Dialer::new(Arc::clone(&options), &servers, tasks.clone(), stop.clone())?);
+        let links = Arc::new_cyclic(|me| Self {
+            servers: Servers::of(&options, &dialer, &servers),
+            options,
+            dialer,
+            outages: Outages::new(),
+            instance: format!("{:016x}", random()),
+            me: Weak::clone(me),
+            tasks: tasks.clone(),
+            stop,
+        });
+        links.start().await?;
+        Ok(links)
+    }
+
+    /// Runs a script on the node that has `key`, its `KEYS[1]`. When it `writes`, waits for what the durability
+    /// promises. A script that the server does not know (any more) is sent with its text.
+    ///
+    /// # Errors
+    /// Within the configured time, and that of the confirmation. A script whose answer was lost is not repeated here.
+    pub(crate) async fn run(
+        &self,
+        script: &Script,
+        key: &str,
+        args: &[&[u8]],
+        writes: bool,
+    ) -> Result<Value, LinkError> {
+        let durability = self.options.durability;
+        let confirmation =
+            if writes { Confirmation::of(durability, &self.options.key_prefix, key) } else { None };
+        let patience = confirmation.as_ref().map_or(Duration::ZERO, |_| Confirmation::patience(durability));
+        let deadline = Deadline::within(self.options.timeout + patience);
+        let confirmed = |mut call: Pipeline| {
+            if let Some(confirmation) = &confirmation {
+                confirmation.append_to(&mut call);
+            }
+            call
+        };
+        let mut answers =
+            self.deliver(&confirmed(script.by_name(key, args)), key, deadline, Redirected::Whole).await?;
+        if matches!(answers.first(), Some(Value::ServerError(error)) if error.code() == "NOSCRIPT") {
+            let by_text = confirmed(script.by_text(key, args));
+            answers = self.deliver(&by_text, key, deadline, Redirected::Whole).await?;
+        }
+        if let Some(Value::ServerError(error)) = answers.first() {
+            return Err(LinkError::answered(error));
+        }
+        if let Some(confirmation) = &confirmation {
+            confirmation.check(answers.get(1..).unwrap_or_default())?;
+        }
+        answers.into_iter().next().ok_or_else(|| LinkError::protocol("an answer without a value"))
+    }
+
+    /// Sends other commands, in one piece and without a transaction, to the node that has `key`; all their keys lie
+    /// there. The first error among the answers is the error of the call.
+    pub(crate) async fn pipe(&self, pipeline: &Pipeline, key: &str) -> Result<Vec<Value>, LinkError> {
+        let deadline = Deadline::within(self.options.timeout);
+        let answers = self.deliver(pipeline, key, deadline, Redirected::Each).await?;
+        match first_error(&answers) {
+            Some(error) => Err(LinkError::answered(error)),
+            None => Ok(answers),
+        }
+    }
+
+    /// Messages of a channel. The reader is told when some may have been missed.
+    pub(crate) fn subscribe(self: &Arc<Self>, channel: String) -> mpsc::Receiver<Heard> {
+        subscribe::start(self, channel)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.outages.health()
+    }
+
+    /// How many outages there were, and how many seconds they took in all, with the one that is running.
+    pub(crate) fn outages(&self) -> (u64, f64) {
+        self.outages.totals(Instant::now())
+    }
+
+    /// The server's clock in microseconds since 1970.
+    pub(crate) async fn server_time(&self) -> Result<u64, LinkError> {
+        let mut time = Pipeline::new();
+        time.cmd("TIME");
+        let answers = self.pipe(&time, &self.options.key_prefix).await?;
+        answers.first().and_then(micros).ok_or_else(|| LinkError::protocol("TIME without a time"))
+    }
+
+    /// Sends commands to the node that has `key` and notes when that shows an outage.
+    async fn deliver(
+        &self,
+        pipeline: &Pipeline,
+        key: &str,
+        deadline: Deadline,
+        _redirected: Redirected,
+    ) -> Result<Vec<Value>, LinkError> {
+        if self.stop.is_cancelled() {
+            return Err(LinkError::closed());
+        }
+        let started = Instant::now();
+        let node = match &self.servers {
+            Servers::One(node) => node,
+        };
+        let answers = Box::pin(node.exchange(slot(key), pipeline, deadline)).await;
+        let failure = match &answers {
+            Ok(values) => first_error(values).map(LinkError::answered).map(|error| error.at(&node.address())),
+            Err(error) => Some(error.clone()),
+        };
+        if let Some(failure) = failure {
+            self.note(&failure, node, hash_tag(key), started);
+        }
+        answers
+    }
+
+    /// Where to listen for messages; another server at every attempt if there are several.
+    async fn listening_address(&self, _attempt: usize) -> Address {
+        match &self.servers {
+            Servers::One(node) => {
+                // During an outage only the probe connects.
+                self.outages.over().await;
+                node.address()
+            }
+        }
+    }
+}
+
+/// What is sent again when a key has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Redirected {
+    /// Everything: what follows the first command is about the node that executed it.
+    Whole,
+    /// Only the commands that were not executed.
+    Each,
+}
+
+impl Servers {
+    fn of(options: &RedisOptions, dialer: &Arc<Dialer>, servers: &[Server]) -> Self {
+        let first = servers.first().map(|server| server.address.clone());
+        let address = first.unwrap_or(Address { host: String::new(), port: 0 });
+        match options.mode {
+            RedisMode::Standalone | RedisMode::Sentinel { .. } | RedisMode::Cluster => {
+                Self::One(Arc::new(Node::new(Arc::clone(dialer), Peer::Server, address, options.connections)))
+            }
+        }
+    }
+}
+
+/// The answer to `TIME`, in microseconds.
+fn micros(value: &Value) -> Option<u64> {
+    let (seconds, micros): (u64, u64) = redis::from_redis_value_ref(value).ok()?;
+    Some(seconds * 1_000_000 + micros)
+}
+
+/// A number that nobody else has drawn; for names and for spreading attempts in time.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Waits for about so long: between three quarters and five quarters of it, so that replicas do not move in step.
+async fn pause(about: Duration) {
+    let spread = about / 2;
+    let part = u32::try_from(random() % 1024).unwrap_or_default();
+    tokio::time::sleep(about - spread / 2 + spread * part / 1024).await;
+}

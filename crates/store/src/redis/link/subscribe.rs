@@ -1,0 +1,125 @@
+//! Messages of a channel, over a connection of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use redis::aio::{PubSub, PubSubSink, PubSubStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Links, pause};
+use crate::redis::link::error::LinkError;
+
+/// Messages that wait for their reader; when there are more they are dropped, and that is said. Several seconds of
+/// announcements, one per changed request and flush interval.
+const WAITING_MESSAGES: usize = 4096;
+
+/// How often a connection without messages is asked whether it is still there.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+
+/// The pause before the second attempt to connect; it doubles up to `LONGEST_PAUSE`.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a subscriber hears.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Message(Vec<u8>),
+    /// Messages may have been missed before this. Comes once at the beginning, and after every new connection.
+    Gap,
+}
+
+pub(super) fn start(links: &Arc<Links>, channel: String) -> mpsc::Receiver<Heard> {
+    let (out, reader) = mpsc::channel(WAITING_MESSAGES);
+    links.tasks.spawn(listen(Arc::clone(links), channel, out));
+    reader
+}
+
+/// Ends with its reader or with the store.
+async fn listen(links: Arc<Links>, channel: String, out: mpsc::Sender<Heard>) {
+    let (mut attempt, mut wait) = (0_usize, FIRST_PAUSE);
+    loop {
+        let ended = tokio::select! {
+            () = links.stop.cancelled() => return,
+            () = out.closed() => return,
+            ended = hear(&links, &channel, attempt, &out) => ended,
+        };
+        let Ended { error, heard } = ended;
+        tracing::debug!(channel, error = error.reason, "subscription broke");
+        (attempt, wait) =
+            if heard { (attempt + 1, FIRST_PAUSE) } else { (attempt + 1, (wait * 2).min(LONGEST_PAUSE)) };
+        tokio::select! {
+            () = links.stop.cancelled() => return,
+            () = out.closed() => return,
+            () = pause(wait) => {}
+        }
+    }
+}
+
+struct Ended {
+    error: LinkError,
+    /// It had worked.
+    heard: bool,
+}
+
+/// Listens until the connection breaks.
+async fn hear(links: &Links, channel: &str, attempt: usize, out: &mpsc::Sender<Heard>) -> Ended {
+    let (sink, stream) = match connect(links, channel, attempt).await {
+        Ok(halves) => halves,
+        Err(error) => return Ended { error, heard: false },
+    };
+    Ended { error: forward(links, sink, stream, out).await, heard: true }
+}
+
+async fn connect(
+    links: &Links,
+    channel: &str,
+    attempt: usize,
+) -> Result<(PubSubSink, PubSubStream), LinkError> {
+    let address = links.listening_address(attempt).await;
+    let mut pubsub: PubSub = links.dialer.listen(&address).await?;
+    let within = links.options.timeout;
+    match timeout(within, pubsub.subscribe(channel)).await {
+        Ok(Ok(())) => Ok(pubsub.split()),
+        Ok(Err(error)) => Err(LinkError::lost(&error).at(&address)),
+        Err(_) => Err(LinkError::late(within).at(&address)),
+    }
+}
+
+async fn forward(
+    links: &Links,
+    mut sink: PubSubSink,
+    mut stream: PubSubStream,
+    out: &mpsc::Sender<Heard>,
+) -> LinkError {
+    let mut gap = true;
+    let within = links.options.timeout;
+    loop {
+        tokio::select! {
+            // A reader that is too slow is told so as soon as it has room; until then messages are dropped here,
+            // because the library would keep them without bound.
+            permit = out.reserve(), if gap => match permit {
+                Ok(permit) => {
+                    permit.send(Heard::Gap);
+                    gap = false;
+                }
+                Err(_) => return LinkError::closed(),
+            },
+            message = stream.next() => match message {
+                Some(message) if !gap => {
+                    gap = out.try_send(Heard::Message(message.get_payload_bytes().to_vec())).is_err();
+                }
+                Some(_) => {}
+                None => return LinkError::protocol("the connection broke"),
+            },
+            () = tokio::time::sleep(ASK_EVERY) => {
+                match timeout(within, sink.ping::<redis::Value>()).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => return LinkError::lost(&error),
+                    Err(_) => return LinkError::late(within),
+                }
+            }
+        }
+    }
+}
