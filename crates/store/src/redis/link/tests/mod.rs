@@ -1,6 +1,7 @@
 //! The connections against real servers.
 
 mod alone;
+mod outages;
 
 use std::sync::Arc;
 use std::time::Duration;
