@@ -1,7 +1,6 @@
 //! Why the server could not start.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use seawall_store::StoreError;
 
@@ -13,9 +12,10 @@ pub enum ServeError {
     Config(#[from] ConfigErrors),
     #[error("start logging")]
     Logging(#[from] seawall_telemetry::LoggingError),
-    #[error("open the data directory {}", path.display())]
+    #[error("open {store} (`seawall doctor` examines it)")]
     Open {
-        path: PathBuf,
+        /// As a part of a sentence: `the data directory ./seawall-data`.
+        store: String,
         #[source]
         source: StoreError,
     },
@@ -27,9 +27,9 @@ pub enum ServeError {
     },
     #[error("receive signals of the system")]
     Signals(#[source] std::io::Error),
-    #[error("close the data directory {}", path.display())]
+    #[error("close {store}")]
     Close {
-        path: PathBuf,
+        store: String,
         #[source]
         source: StoreError,
     },

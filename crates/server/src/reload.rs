@@ -9,7 +9,10 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{Config, ConfigErrors, Loaded, Settings, Sink, Sources, StoreSink};
+use crate::config::{
+    Config, ConfigError, ConfigErrors, KeyPath, Loaded, Origin, Rule, Settings, Sink, Sources, StateKind,
+    StoreSink,
+};
 use crate::{Running, ServeError};
 
 /// How often the file is looked at. A look is one call to the system, follows links, and misses nothing that a mounted
@@ -108,6 +111,7 @@ fn plan(
     let reloadable = |key: &String| RELOADABLE.iter().any(|prefix| key.starts_with(prefix));
     let waiting = read.keys_that_differ(started).into_iter().filter(|key| !reloadable(key)).collect();
     let applied = read.keys_that_differ(current).into_iter().filter(reloadable).collect();
+    keeps_partitions(started, &read)?;
     let effective = Config {
         classify: read.classify,
         dedup: read.dedup,
@@ -117,6 +121,28 @@ fn plan(
     };
     let settings = effective.validated(allow_anonymous)?;
     Ok(Change { effective, settings, applied, waiting })
+}
+
+/// Whether what is open stays where it lies. In Redis, a problem lies with its namespace as long as every rule groups by
+/// that, and with its whole cluster otherwise; an incident that is looked for elsewhere would be opened a second time.
+fn keeps_partitions(started: &Config, read: &Config) -> Result<(), ConfigError> {
+    let spans = |config: &Config| config.storm.rules.iter().any(Rule::spans_namespaces);
+    let change = match (spans(started), spans(read)) {
+        (false, true) => "the first rule that does not group by `namespace` comes",
+        (true, false) => "the last rule that does not group by `namespace` goes",
+        _ => return Ok(()),
+    };
+    if started.state.kind != StateKind::Redis {
+        return Ok(());
+    }
+    Err(ConfigError {
+        origin: Origin::Default,
+        path: KeyPath::from("storm.rules"),
+        message: format!(
+            "{change}, which would move everything that is open to another partition of the Redis store; keep the \
+             rules, or restart every replica with the new ones and another `state.redis.keyPrefix`"
+        ),
+    })
 }
 
 /// Nothing for a file that is not there.
@@ -157,6 +183,27 @@ mod tests {
         let second = plan(&started, &first.effective, read, false).unwrap();
         assert_eq!(second.applied, Vec::<String>::new());
         assert_eq!(second.waiting, ["state.embedded.path"]);
+    }
+
+    #[test]
+    fn what_is_open_in_redis_is_not_moved_to_another_partition_by_a_reload() {
+        let redis = "state: {kind: redis, redis: {urls: ['redis://redis']}}\n";
+        let apart = "storm: {rules: [{name: a, groupBy: [namespace]}]}\n";
+        let spanning = "storm: {rules: [{name: a, groupBy: [namespace]}, {name: b, groupBy: [node]}]}\n";
+        let more = "storm: {rules: [{name: b, groupBy: [node], threshold: 3}]}\ndedup: {ttl: 2m}\n";
+        let reload = |started: &str, read: &str| {
+            let started = config(&(redis.to_owned() + started));
+            plan(&started, &started, config(&(redis.to_owned() + read)), false)
+        };
+        for (before, after, said) in [(apart, spanning, "the first rule"), (spanning, "", "the last rule")] {
+            let refused = reload(before, after).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("storm.rules: {said}")), "{refused}");
+            assert!(refused.contains("another `state.redis.keyPrefix`"), "{refused}");
+        }
+        assert_eq!(reload(spanning, more).unwrap().applied, ["dedup.ttl", "storm.rules"]);
+        assert!(reload(apart, "storm: {rules: []}").is_ok());
+        let embedded = plan(&config(apart), &config(apart), config(spanning), false).unwrap();
+        assert_eq!(embedded.applied, ["storm.rules"]);
     }
 
     #[test]

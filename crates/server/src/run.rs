@@ -2,9 +2,11 @@
 
 use std::future::Future;
 
+use seawall_store::RedisDurability;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::field::display;
 
-use crate::config::{Loaded, Sources};
+use crate::config::{Loaded, Sources, StateSettings};
 use crate::reload::Reloader;
 use crate::{Running, ServeError, Server};
 
@@ -39,17 +41,35 @@ pub async fn run(
 }
 
 fn announce(running: &Running, loaded: &Loaded) {
-    let data =
-        std::path::absolute(&loaded.settings.data_dir).unwrap_or_else(|_| loaded.settings.data_dir.clone());
     let address = running.address();
+    let state = &loaded.settings.state;
+    let (data, redis) = match state {
+        StateSettings::Embedded { path } => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            (Some(display(path.display().to_string())), None)
+        }
+        StateSettings::Redis(options) => (None, Some(options)),
+    };
     tracing::info!(
         address = %address,
-        data = %data.display(),
+        store = running.store_kind(),
+        data,
+        redis = redis.map(|options| display(StateSettings::addresses(options))),
+        mode = redis.map(|options| display(&options.mode)),
+        durability = redis.map(|options| display(promise(options.durability))),
         send = %format_args!("POST http://{address}/webhook/prometheus"),
         metrics = %running.metrics_address().unwrap_or(address),
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
+}
+
+fn promise(durability: RedisDurability) -> String {
+    match durability {
+        RedisDurability::Memory => "memory".to_owned(),
+        RedisDurability::Wait { replicas, .. } => format!("wait for {replicas} replicas"),
+        RedisDurability::Aof { .. } => "aof".to_owned(),
+    }
 }
 
 /// Resolves when the system asks the process to end (SIGTERM, SIGINT).

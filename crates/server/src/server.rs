@@ -1,13 +1,12 @@
 //! Starting everything, and stopping it in the reverse order.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use seawall_engine::normalise::Normaliser;
 use seawall_ingest::{DrainReport, Edge};
 use seawall_model::{Clock, Policy, SystemClock};
-use seawall_store::{EmbeddedOptions, EmbeddedStore, StateStore};
+use seawall_store::{EmbeddedOptions, EmbeddedStore, RedisStore, StateStore, StoreError};
 use seawall_telemetry::Metrics;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ServeError;
-use crate::config::Settings;
+use crate::config::{Settings, StateSettings};
 
 /// How the product is put together. Everything that runs Seawall (the command, the demo, tests, measurements) starts
 /// here, so that there is no second wiring that could behave differently.
@@ -33,11 +32,11 @@ impl Server {
         let edge =
             Edge::new(Arc::clone(&store), normaliser, settings.edge.clone(), Arc::clone(&metrics), clock);
         match addresses.listen() {
-            Ok(listeners) => Ok(Running::spawn(settings.data_dir, store, metrics, edge, listeners)),
+            Ok(listeners) => Ok(Running::spawn(settings.state.to_string(), store, metrics, edge, listeners)),
             Err(error) => {
-                // The data directory is free again when the caller learns of the error.
+                // The store is free again when the caller learns of the error.
                 if let Err(close) = store.close().await {
-                    tracing::warn!(error = %close, "data directory was not closed cleanly");
+                    tracing::warn!(error = %close, "the state store was not closed cleanly");
                 }
                 Err(error)
             }
@@ -46,17 +45,21 @@ impl Server {
 }
 
 async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dyn StateStore>, ServeError> {
-    let path = settings.data_dir.clone();
     let policy = Arc::new(settings.policy.clone());
-    // Recovery reads and computes for as long as there is something to recover.
-    let opened = tokio::task::spawn_blocking(move || {
-        EmbeddedStore::open(EmbeddedOptions { path: path.clone() }, policy, clock)
-            .map_err(|source| ServeError::Open { path, source })
-    });
-    Ok(opened.await??)
+    let opened: Result<Arc<dyn StateStore>, StoreError> = match settings.state.clone() {
+        StateSettings::Embedded { path } => {
+            // Recovery reads and computes for as long as there is something to recover.
+            let open = move || EmbeddedStore::open(EmbeddedOptions { path }, policy, clock);
+            tokio::task::spawn_blocking(open).await?.map(|store| -> Arc<dyn StateStore> { store })
+        }
+        StateSettings::Redis(options) => RedisStore::open(*options, policy, clock).await.and_then(|_| {
+            Err(StoreError::Refused { reason: "the Redis store cannot be used yet".to_owned() })
+        }),
+    };
+    opened.map_err(|source| ServeError::Open { store: settings.state.to_string(), source })
 }
 
-/// The addresses are taken before the data directory is touched, so that a port in use is told at once and leaves
+/// The addresses are taken before the store is touched, so that a port in use is told at once and leaves
 /// nothing behind; but nobody is let in before there is a store to decide.
 struct Reserved<T> {
     main: T,
@@ -112,7 +115,8 @@ impl Socket {
 pub struct Running {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
-    data_dir: PathBuf,
+    /// The store as a part of a sentence.
+    store_name: String,
     store: Arc<dyn StateStore>,
     metrics: Arc<Metrics>,
     edge: Arc<Edge>,
@@ -123,7 +127,7 @@ pub struct Running {
 
 impl Running {
     fn spawn(
-        data_dir: PathBuf,
+        store_name: String,
         store: Arc<dyn StateStore>,
         metrics: Arc<Metrics>,
         edge: Arc<Edge>,
@@ -142,7 +146,7 @@ impl Running {
             address
         });
         tasks.close();
-        Self { address, metrics_address, data_dir, store, metrics, edge, stop, tasks, serving }
+        Self { address, metrics_address, store_name, store, metrics, edge, stop, tasks, serving }
     }
 
     /// Where alerts are taken.
@@ -153,6 +157,11 @@ impl Running {
     /// Where metrics and health are served alone, if anywhere.
     pub const fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// How the state store is called in metrics.
+    pub fn store_kind(&self) -> &'static str {
+        self.store.kind()
     }
 
     pub const fn metrics(&self) -> &Arc<Metrics> {
@@ -168,12 +177,12 @@ impl Running {
     }
 
     /// Ends it: readiness says no, the listener closes after the drain delay, what was begun is answered within the
-    /// drain time, and everything acknowledged is on disk.
+    /// drain time, and everything acknowledged is in the store.
     pub async fn stop(self) -> Result<DrainReport, ServeError> {
         self.stop.cancel();
         let report = self.serving.await?;
         self.tasks.wait().await;
-        self.store.close().await.map_err(|source| ServeError::Close { path: self.data_dir, source })?;
+        self.store.close().await.map_err(|source| ServeError::Close { store: self.store_name, source })?;
         Ok(report)
     }
 }

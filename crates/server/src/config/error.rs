@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::secrets::without_secrets;
+
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -75,8 +77,8 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One thing that is wrong. Shown without what addresses log in with, whoever put it into the message.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     pub origin: Origin,
     /// Empty when the text could not be read at all.
@@ -90,10 +92,17 @@ impl fmt::Display for ConfigError {
         if self.origin != Origin::Default {
             write!(f, "{}: ", self.origin)?;
         }
-        if !self.path.0.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        f.write_str(&self.message)
+        let said = match self.path.0.is_empty() {
+            true => self.message.clone(),
+            false => format!("{}: {}", self.path, self.message),
+        };
+        f.write_str(&without_secrets(&said))
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where configuration comes from, and in which order it wins.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::de;
@@ -8,7 +9,7 @@ use super::keys::{KeyInfo, keys};
 use super::node::{Node, Value, file_origin};
 use super::settings::Settings;
 use super::tree::Config;
-use super::validate::validate;
+use super::validate::{URLS, validate};
 
 /// The file that is read when nobody names one and it exists.
 const DEFAULT_FILE: &str = "seawall.yaml";
@@ -30,12 +31,24 @@ pub struct Flags {
 }
 
 /// Everything configuration is made of, so that it can be made again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     /// The file, when there is one.
     pub file: Option<PathBuf>,
     pub env: Vec<(String, String)>,
     pub flags: Flags,
+}
+
+/// Values of variables may have passwords in them.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .field("env", &names)
+            .field("flags", &self.flags)
+            .finish()
+    }
 }
 
 /// A configuration that was read, is valid and knows where it comes from.
@@ -133,9 +146,14 @@ impl Config {
 
     /// The keys whose values differ, in the order of the tree. A changed list is one key.
     pub fn keys_that_differ(&self, other: &Self) -> Vec<String> {
+        // What is shown of the addresses is the same when only a password differs.
+        let addresses = self.state.redis.urls != other.state.redis.urls;
         let (this, other) = (Node::of(self), Node::of(other));
         let paths = keys().list.iter().map(|key| (key, KeyPath::from(key.dotted().as_str())));
-        paths.filter(|(_, path)| this.get(path) != other.get(path)).map(|(key, _)| key.dotted()).collect()
+        paths
+            .filter(|(_, path)| this.get(path) != other.get(path) || addresses && *path == URLS.into())
+            .map(|(key, _)| key.dotted())
+            .collect()
     }
 
     /// Validates it as if it had been read from a file.

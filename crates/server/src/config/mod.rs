@@ -6,12 +6,14 @@
 //!
 //! Unknown keys, values of the wrong kind and contradictions are errors that name the key and the place.
 
+mod address;
 mod de;
 mod error;
 mod keys;
 mod load;
 mod node;
 mod reference;
+mod secrets;
 mod settings;
 mod show;
 #[cfg(test)]
@@ -24,6 +26,6 @@ pub use error::{ConfigError, ConfigErrors, KeyPath, Origin, Step};
 pub use keys::schema;
 pub use load::{Flags, Loaded, Sources};
 pub use reference::reference;
-pub use settings::Settings;
+pub use settings::{Settings, StateSettings};
 pub use tree::*;
 pub use units::{Period, Size};

@@ -10,6 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use super::error::{ConfigError, KeyPath, Origin, Step};
+use super::secrets::without_secrets;
 
 /// A value and where it was given.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +19,7 @@ pub(crate) struct Node {
     pub value: Value,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) enum Value {
     /// Given, but as nothing: the default applies.
     Null,
@@ -29,6 +30,20 @@ pub(crate) enum Value {
     Text(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
+}
+
+/// What was given may have a password in it.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Loose(text) | Self::Text(text) => fmt::Debug::fmt(&without_secrets(text), f),
+            Self::List(items) => f.debug_list().entries(items).finish(),
+            Self::Map(entries) => {
+                f.debug_map().entries(entries.iter().map(|(key, node)| (key, node))).finish()
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

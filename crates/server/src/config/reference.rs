@@ -25,8 +25,9 @@ storm:
 
 The file is the one of `--config`, else the one that `SEAWALL_CONFIG` names, else `./seawall.yaml` when it exists.
 Every key has an environment variable, too. Options win over variables, variables over the file, the file over the
-defaults. [`examples/seawall.yaml`](../examples/seawall.yaml) has every section; [`config.schema.json`](config.schema.json)
-is for editors.
+defaults. [`examples/seawall.yaml`](../examples/seawall.yaml) has every section,
+[`examples/redis.yaml`](../examples/redis.yaml) is for many replicas; [`config.schema.json`](config.schema.json) is for
+editors.
 
 | command | what it does |
 |---|---|
@@ -46,6 +47,10 @@ On `SIGHUP`, and within a few seconds of a change of the file, the configuration
 `classify` and `sink.store.retention` apply from the next alert on, all at once. Everything else needs a restart, and
 the log says which changed keys wait for one. A file with a mistake changes nothing: what was in effect stays, the log
 says what is wrong, and `seawall_config_reloads_total{outcome=\"failure\"}` counts it.
+
+With the Redis store, what is open lies with its namespace as long as every storm rule groups by `namespace`, and with
+its whole cluster otherwise. A reload that adds the first rule without `namespace`, or removes the last one, would move
+it and is refused as a whole: restart with the new rules and another `state.redis.keyPrefix`.
 
 ## Exit codes
 

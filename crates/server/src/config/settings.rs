@@ -1,12 +1,16 @@
 //! Settings: what the server is started with. Every value is there and makes sense.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
 use seawall_ingest::EdgeSettings;
 use seawall_model::Policy;
+use seawall_store::{RedisMode, RedisOptions};
 use seawall_telemetry::LogFormat;
+
+use super::secrets::place;
 
 /// A validated configuration.
 #[derive(Clone, Debug)]
@@ -17,7 +21,7 @@ pub struct Settings {
     pub edge: EdgeSettings,
     pub normaliser: NormaliserConfig,
     pub policy: Policy,
-    pub data_dir: PathBuf,
+    pub state: StateSettings,
     pub log_format: LogFormat,
     /// As the logger reads it: `warn,seawall=info`.
     pub log_filter: &'static str,
@@ -27,5 +31,48 @@ impl Settings {
     /// What turns alerts into signals, for these rules.
     pub fn build_normaliser(&self) -> Normaliser {
         Normaliser::new(&self.normaliser, &self.policy)
+    }
+}
+
+/// Which store, and everything it needs to be told.
+#[derive(Clone)]
+pub enum StateSettings {
+    Embedded {
+        /// The data directory.
+        path: PathBuf,
+    },
+    Redis(Box<RedisOptions>),
+}
+
+impl StateSettings {
+    /// The addresses of the Redis store as they may be shown, one after the other.
+    pub fn addresses(options: &RedisOptions) -> String {
+        options.urls.iter().map(|url| place(url)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The store as a part of a sentence, without anything secret.
+impl fmt::Display for StateSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded { path } => write!(f, "the data directory {}", path.display()),
+            Self::Redis(options) => {
+                let addresses = Self::addresses(options);
+                match &options.mode {
+                    RedisMode::Standalone => write!(f, "Redis at {addresses}"),
+                    RedisMode::Sentinel { master } => {
+                        write!(f, "Redis `{master}` of the Sentinels at {addresses}")
+                    }
+                    RedisMode::Cluster => write!(f, "the Redis cluster at {addresses}"),
+                }
+            }
+        }
+    }
+}
+
+/// As for people: the options have addresses in them that may have passwords in them.
+impl fmt::Debug for StateSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

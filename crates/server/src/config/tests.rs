@@ -1,4 +1,4 @@
-use std::path::Path;
+mod redis;
 
 use proptest::prelude::*;
 
@@ -60,12 +60,15 @@ fn an_unknown_key_is_named_with_its_place_and_the_likely_one() {
 #[test]
 fn keys_and_values_of_later_versions_are_named_as_such() {
     for (yaml, expected) in [
-        (
-            "state:\n  redis:\n    urls: [x]\n",
-            "seawall.yaml:2:3: state.redis: this key is not available in this version",
-        ),
         ("auth: {}\n", "seawall.yaml:1:1: auth: this key is not available in this version"),
-        ("state:\n  kind: redis\n", "seawall.yaml:2:9: state.kind: `redis` is not available in this version"),
+        (
+            "sink:\n  kind: kubernetes\n",
+            "seawall.yaml:2:9: sink.kind: `kubernetes` is not available in this version",
+        ),
+        (
+            "state:\n  kind: reddis\n",
+            "seawall.yaml:2:9: state.kind: `reddis` is not known; did you mean `redis`?",
+        ),
         (
             "sink:\n  kind: stoer\n",
             "seawall.yaml:2:9: sink.kind: `stoer` is not known; did you mean `store`?",
@@ -243,7 +246,7 @@ fn options_win_over_variables_over_the_file_over_defaults() {
     assert_eq!(loaded.settings.listen.port(), 3);
     assert_eq!(loaded.settings.policy.ttl, 180_000);
     assert_eq!(loaded.settings.policy.cooldown, 120_000);
-    assert_eq!(loaded.settings.data_dir, Path::new("variable"));
+    assert_eq!(loaded.settings.state.to_string(), "the data directory variable");
     assert_eq!(loaded.settings.policy.retention, seawall_model::Policy::default().retention);
 }
 

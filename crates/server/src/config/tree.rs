@@ -1,15 +1,18 @@
 //! The configuration as it is written. The comments here are the reference text, and every default is written here or
 //! in the type it configures, once.
 
+mod state;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use seawall_engine::normalise::NormaliserConfig;
-use seawall_model::{Policy, Severity, StormRule};
+use seawall_model::{Field, Policy, Severity, StormRule};
 use serde::{Deserialize, Serialize};
 
 use super::units::{Period, Size};
+
+pub use state::{Durability, Embedded, Redis, RedisDurability, RedisMode, RedisUrl, State, StateKind};
 
 /// Everything that `seawall serve` can be told. Every key has a default, so an empty file is a good one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -260,6 +263,13 @@ impl Default for Rule {
     }
 }
 
+impl Rule {
+    /// Whether its storms take in more than one namespace.
+    pub fn spans_namespaces(&self) -> bool {
+        !self.group_by.iter().any(|field| field == Field::Namespace.as_str())
+    }
+}
+
 impl From<&StormRule> for Rule {
     fn from(rule: &StormRule) -> Self {
         Self {
@@ -274,45 +284,6 @@ impl From<&StormRule> for Rule {
             flush: Period::from_millis(rule.flush),
         }
     }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct State {
-    /// Which store: `embedded`, in this process and on this disk.
-    pub kind: StateKind,
-    /// The embedded store.
-    pub embedded: Embedded,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum StateKind {
-    #[default]
-    Embedded,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Embedded {
-    /// Directory of the data; made when it does not exist. One process at a time can use it.
-    pub path: PathBuf,
-    /// When an answer is given: `fsync`, after the disk has confirmed it. Answers that wait together share one
-    /// confirmation.
-    pub durability: Durability,
-}
-
-impl Default for Embedded {
-    fn default() -> Self {
-        Self { path: PathBuf::from("./seawall-data"), durability: Durability::default() }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Durability {
-    #[default]
-    Fsync,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

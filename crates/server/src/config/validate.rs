@@ -1,5 +1,7 @@
 //! From what is written to what makes sense.
 
+mod state;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -11,8 +13,10 @@ use seawall_model::{Field, Policy, StormRule};
 use super::error::{ConfigError, ConfigErrors, KeyPath};
 use super::node::Node;
 use super::settings::Settings;
-use super::tree::{Config, LogFormat, LogLevel, Rule};
+use super::tree::{Config, LogFormat, LogLevel, Rule, StateKind};
 use super::units::{Period, Size};
+
+pub(crate) use state::URLS;
 
 /// Names of rules are values of labels of metrics and requests.
 const MAX_RULE_NAME: usize = 63;
@@ -43,18 +47,16 @@ pub(crate) fn validate(
     check.identity(config);
     check.classify(config);
     let policy = check.policy(config);
-    if config.state.embedded.path.as_os_str().is_empty() {
-        check.fail("state.embedded.path", "a directory is expected, for example `./seawall-data`");
-    }
-    match listen {
-        Some(listen) if check.errors.is_empty() => {
+    let state = check.state(config);
+    match (listen, state) {
+        (Some(listen), Some(state)) if check.errors.is_empty() => {
             let settings = Settings {
                 listen,
                 metrics_listen,
                 edge,
                 normaliser: normaliser(config),
                 policy,
-                data_dir: config.state.embedded.path.clone(),
+                state,
                 log_format: match config.telemetry.log_format {
                     None => seawall_telemetry::LogFormat::Auto,
                     Some(LogFormat::Json) => seawall_telemetry::LogFormat::Json,
@@ -276,7 +278,9 @@ impl Check<'_> {
             .rules
             .iter()
             .enumerate()
-            .map(|(position, rule)| self.rule(rule, &KeyPath::from("storm.rules").index(position)))
+            .map(|(position, rule)| {
+                self.rule(rule, config.state.kind, &KeyPath::from("storm.rules").index(position))
+            })
             .collect();
         let mut seen = BTreeSet::new();
         for (position, rule) in rules.iter().enumerate() {
@@ -298,7 +302,7 @@ impl Check<'_> {
         }
     }
 
-    fn rule(&mut self, rule: &Rule, path: &KeyPath) -> StormRule {
+    fn rule(&mut self, rule: &Rule, store: StateKind, path: &KeyPath) -> StormRule {
         if rule.name.is_empty() {
             self.fail(path.key("name"), "every rule needs a name");
         } else if rule.name.len() > MAX_RULE_NAME || rule.name.chars().any(char::is_control) {
@@ -307,7 +311,7 @@ impl Check<'_> {
                 format!("the name of a rule is text of at most {MAX_RULE_NAME} bytes"),
             );
         }
-        let group_by = self.group_by(rule, path);
+        let group_by = self.group_by(rule, store, path);
         self.positive(rule.threshold, path.key("threshold"));
         self.lasting(rule.window, path.key("window"));
         self.lasting(rule.quiet, path.key("quiet"));
@@ -339,19 +343,26 @@ impl Check<'_> {
         }
     }
 
-    fn group_by(&mut self, rule: &Rule, path: &KeyPath) -> Vec<Field> {
+    fn group_by(&mut self, rule: &Rule, store: StateKind, path: &KeyPath) -> Vec<Field> {
         let path = path.key("groupBy");
         if rule.group_by.is_empty() {
             self.fail(
                 path.clone(),
                 "every rule needs at least one field to group by, for example `namespace`",
             );
-        } else if !rule.group_by.iter().any(|field| field == Field::Namespace.as_str()) {
-            self.warn(
-                path.clone(),
-                "the rule does not group by `namespace`, so storms span namespaces and one noisy namespace can \
-                 draw in others; with a store for many replicas it makes the whole cluster one partition",
-            );
+        } else if rule.spans_namespaces() {
+            let message = match store {
+                StateKind::Embedded => {
+                    "the rule does not group by `namespace`, so storms span namespaces and one noisy namespace can \
+                     draw in others; with a store for many replicas it makes the whole cluster one partition"
+                }
+                StateKind::Redis => {
+                    "the rule does not group by `namespace`, so storms span namespaces and one noisy namespace can \
+                     draw in others; with the Redis store it makes the whole cluster one partition, whose alerts are \
+                     decided one after the other"
+                }
+            };
+            self.warn(path.clone(), message);
         }
         let mut seen = BTreeSet::new();
         for (position, field) in rule.group_by.iter().enumerate() {
