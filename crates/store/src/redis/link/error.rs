@@ -60,7 +60,7 @@ impl LinkError {
     }
 
     /// Something that no server of ours should answer.
-        pub(crate) fn protocol(reason: impl Into<String>) -> Self {
+    pub(crate) fn protocol(reason: impl Into<String>) -> Self {
         Self::new(Failure::Protocol, Scope::Call, reason)
     }
 

@@ -9,13 +9,17 @@
 //! ```
 
 mod address;
+mod cluster;
+mod deliver;
 mod dial;
 mod error;
+mod facts;
 mod node;
 mod outage;
 mod probe;
 mod script;
 mod sentinel;
+mod servers;
 mod slot;
 mod start;
 mod subscribe;
@@ -34,17 +38,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::address::{Address, Server};
-use self::dial::{Dialer, Peer};
+use self::address::Server;
+use self::deliver::Redirected;
+use self::dial::Dialer;
 pub(crate) use self::error::LinkError;
 use self::error::first_error;
-use self::node::{Deadline, Node};
+use self::node::Deadline;
 use self::outage::Outages;
 use self::script::Confirmation;
 pub(crate) use self::script::Script;
-use self::slot::{hash_tag, slot};
+use self::servers::Servers;
 pub(crate) use self::subscribe::Heard;
-use super::{RedisMode, RedisOptions};
+use super::RedisOptions;
 use crate::{Health, StoreError};
 
 /// The connections of one store.
@@ -58,12 +63,6 @@ pub(crate) struct Links {
     me: Weak<Self>,
     tasks: TaskTracker,
     stop: CancellationToken,
-}
-
-/// Which server has a key.
-enum Servers {
-    /// Always this one.
-    One(Arc<Node>),
 }
 
 impl Links {
@@ -86,7 +85,7 @@ impl Links {
             .map_err(|reason| StoreError::Refused { reason })?;
         let dialer = Arc::new(Dialer::new(Arc::clone(&options), &servers, tasks.clone(), stop.clone())?);
         let links = Arc::new_cyclic(|me| Self {
-            servers: Servers::of(&options, &dialer, &servers),
+            servers: Servers::new(&options, &dialer, &servers),
             options,
             dialer,
             outages: Outages::new(),
@@ -96,6 +95,8 @@ impl Links {
             stop,
         });
         links.start().await?;
+        let watching = Arc::clone(&links);
+        tasks.spawn(async move { watching.watch().await });
         Ok(links)
     }
 
@@ -162,70 +163,25 @@ impl Links {
         self.outages.totals(Instant::now())
     }
 
-    /// The server's clock in microseconds since 1970.
+    /// The server's clock in microseconds since 1970; of several that which is furthest behind.
     pub(crate) async fn server_time(&self) -> Result<u64, LinkError> {
+        let deadline = Deadline::within(self.options.timeout);
         let mut time = Pipeline::new();
         time.cmd("TIME");
-        let answers = self.pipe(&time, &self.options.key_prefix).await?;
-        answers.first().and_then(micros).ok_or_else(|| LinkError::protocol("TIME without a time"))
-    }
-
-    /// Sends commands to the node that has `key` and notes when that shows an outage.
-    async fn deliver(
-        &self,
-        pipeline: &Pipeline,
-        key: &str,
-        deadline: Deadline,
-        _redirected: Redirected,
-    ) -> Result<Vec<Value>, LinkError> {
-        if self.stop.is_cancelled() {
-            return Err(LinkError::closed());
-        }
-        let started = Instant::now();
-        let node = match &self.servers {
-            Servers::One(node) => node,
-        };
-        let answers = Box::pin(node.exchange(slot(key), pipeline, deadline)).await;
-        let failure = match &answers {
-            Ok(values) => first_error(values).map(LinkError::answered).map(|error| error.at(&node.address())),
-            Err(error) => Some(error.clone()),
-        };
-        if let Some(failure) = failure {
-            self.note(&failure, node, hash_tag(key), started);
-        }
-        answers
-    }
-
-    /// Where to listen for messages; another server at every attempt if there are several.
-    async fn listening_address(&self, _attempt: usize) -> Address {
-        match &self.servers {
-            Servers::One(node) => {
-                // During an outage only the probe connects.
-                self.outages.over().await;
-                node.address()
+        let masters = self.servers.masters();
+        let asked = masters.iter().map(|node| async {
+            let answers = node.exchange(0, &time, deadline).await?;
+            answers.first().and_then(micros).ok_or_else(|| LinkError::protocol("TIME without a time"))
+        });
+        let (mut times, mut failure) = (Vec::new(), None);
+        for answer in futures_util::future::join_all(asked).await {
+            match answer {
+                Ok(time) => times.push(time),
+                Err(error) => failure = Some(error),
             }
         }
-    }
-}
-
-/// What is sent again when a key has moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Redirected {
-    /// Everything: what follows the first command is about the node that executed it.
-    Whole,
-    /// Only the commands that were not executed.
-    Each,
-}
-
-impl Servers {
-    fn of(options: &RedisOptions, dialer: &Arc<Dialer>, servers: &[Server]) -> Self {
-        let first = servers.first().map(|server| server.address.clone());
-        let address = first.unwrap_or(Address { host: String::new(), port: 0 });
-        match options.mode {
-            RedisMode::Standalone | RedisMode::Sentinel { .. } | RedisMode::Cluster => {
-                Self::One(Arc::new(Node::new(Arc::clone(dialer), Peer::Server, address, options.connections)))
-            }
-        }
+        let smallest = times.into_iter().min();
+        smallest.ok_or_else(|| failure.unwrap_or_else(|| LinkError::protocol("there is no server to ask")))
     }
 }
 

@@ -75,9 +75,12 @@ impl Node {
         self.address.lock().clone()
     }
 
-    /// The primary is somewhere else now: connections to where it was are not used any more.
-    pub(super) fn move_to(&self, address: Address) {
-        *self.address.lock() = address;
+    /// From now on it is there; connections to where it was are not used any more. Says whether that is news.
+    pub(super) fn move_to(&self, address: Address) -> bool {
+        let mut current = self.address.lock();
+        let is_news = *current != address;
+        *current = address;
+        is_news
     }
 
     pub(super) fn is_down(&self) -> bool {

@@ -24,8 +24,9 @@ pub(super) struct Outages {
 #[derive(Default)]
 struct State {
     running: Option<Running>,
-    /// What failed last by server, as the hash tag of a key there. Nothing of it may fail when the outage ends.
-    failing: BTreeMap<Address, String>,
+    /// What failed last by server, as the hash tag of a key there; without a server when nobody had the key. Nothing of
+    /// it may fail when the outage ends.
+    failing: BTreeMap<Option<Address>, String>,
     ended: Option<Instant>,
     count: u64,
     total: Duration,
@@ -41,8 +42,10 @@ struct Running {
 /// What the first failed call of an outage has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Began {
-    /// Nothing: it is known.
-    No,
+    /// Nothing: it says something about an outage that is over.
+    Stale,
+    /// Nothing more.
+    Known,
     /// Probe, and tell people.
     Anew,
     /// Probe.
@@ -66,19 +69,18 @@ impl Outages {
     pub(super) fn note(
         &self,
         error: &LinkError,
-        server: Address,
+        server: Option<Address>,
         tag: &str,
         started: Instant,
         now: Instant,
     ) -> Began {
         let mut state = self.state.lock();
         if state.running.is_none() && state.ended.is_some_and(|ended| started < ended) {
-            // It says something about the outage that is over.
-            return Began::No;
+            return Began::Stale;
         }
         state.failing.insert(server, tag.to_owned());
         if state.running.is_some() {
-            return Began::No;
+            return Began::Known;
         }
         let again = state.ended.is_some_and(|ended| now.duration_since(ended) < SAME_OUTAGE);
         state.count += u64::from(!again);
@@ -88,12 +90,12 @@ impl Outages {
     }
 
     /// What has to work again.
-    pub(super) fn failing(&self) -> Vec<(Address, String)> {
+    pub(super) fn failing(&self) -> Vec<(Option<Address>, String)> {
         self.state.lock().failing.iter().map(|(server, tag)| (server.clone(), tag.clone())).collect()
     }
 
     /// This works again.
-    pub(super) fn works(&self, server: &Address, tag: &str) {
+    pub(super) fn works(&self, server: &Option<Address>, tag: &str) {
         let mut state = self.state.lock();
         if state.failing.get(server).is_some_and(|failing| failing == tag) {
             state.failing.remove(server);
@@ -151,8 +153,8 @@ mod tests {
         LinkError::new(Failure::Refused, Scope::Connection, "refused")
     }
 
-    fn server(port: u16) -> Address {
-        Address { host: "h".to_owned(), port }
+    fn server(port: u16) -> Option<Address> {
+        Some(Address { host: "h".to_owned(), port })
     }
 
     #[test]
@@ -160,7 +162,7 @@ mod tests {
         let outages = Outages::new();
         let start = Instant::now();
         assert_eq!(outages.note(&refused(), server(1), "a", start, start), Began::Anew);
-        assert_eq!(outages.note(&refused(), server(2), "b", start, start), Began::No);
+        assert_eq!(outages.note(&refused(), server(2), "b", start, start), Began::Known);
         let now = start + Duration::from_secs(3);
         assert_eq!(outages.health(), Health { available: false, reason: Some("refused".to_owned()) });
         assert_eq!(outages.totals(now), (1, 3.0));
@@ -180,7 +182,7 @@ mod tests {
         outages.works(&server(1), "a");
         outages.end(early + Duration::from_secs(1));
         let later = early + Duration::from_secs(2);
-        assert_eq!(outages.note(&refused(), server(1), "a", early, later), Began::No);
+        assert_eq!(outages.note(&refused(), server(1), "a", early, later), Began::Stale);
         assert!(outages.health().available);
     }
 

@@ -6,17 +6,18 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 
+use super::address::Address;
+use super::error::LinkError;
 use super::{Links, pause};
-use crate::redis::link::error::LinkError;
 
 /// Messages that wait for their reader; when there are more they are dropped, and that is said. Several seconds of
 /// announcements, one per changed request and flush interval.
 const WAITING_MESSAGES: usize = 4096;
 
-/// How often a connection without messages is asked whether it is still there.
-const ASK_EVERY: Duration = Duration::from_secs(2);
+/// How often a connection is asked whether it is still there, and whether it still leads to the right server.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The pause before the second attempt to connect; it doubles up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -65,35 +66,36 @@ struct Ended {
 
 /// Listens until the connection breaks.
 async fn hear(links: &Links, channel: &str, attempt: usize, out: &mpsc::Sender<Heard>) -> Ended {
-    let (sink, stream) = match connect(links, channel, attempt).await {
-        Ok(halves) => halves,
-        Err(error) => return Ended { error, heard: false },
-    };
-    Ended { error: forward(links, sink, stream, out).await, heard: true }
+    let address = links.listening_address(attempt).await;
+    match connect(links, channel, &address).await {
+        Ok(halves) => Ended { error: forward(links, &address, halves, out).await, heard: true },
+        Err(error) => Ended { error, heard: false },
+    }
 }
 
 async fn connect(
     links: &Links,
     channel: &str,
-    attempt: usize,
+    address: &Address,
 ) -> Result<(PubSubSink, PubSubStream), LinkError> {
-    let address = links.listening_address(attempt).await;
-    let mut pubsub: PubSub = links.dialer.listen(&address).await?;
+    let mut pubsub: PubSub = links.dialer.listen(address).await?;
     let within = links.options.timeout;
     match timeout(within, pubsub.subscribe(channel)).await {
         Ok(Ok(())) => Ok(pubsub.split()),
-        Ok(Err(error)) => Err(LinkError::lost(&error).at(&address)),
-        Err(_) => Err(LinkError::late(within).at(&address)),
+        Ok(Err(error)) => Err(LinkError::lost(&error).at(address)),
+        Err(_) => Err(LinkError::late(within).at(address)),
     }
 }
 
 async fn forward(
     links: &Links,
-    mut sink: PubSubSink,
-    mut stream: PubSubStream,
+    address: &Address,
+    (mut sink, mut stream): (PubSubSink, PubSubStream),
     out: &mpsc::Sender<Heard>,
 ) -> LinkError {
     let mut gap = true;
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let within = links.options.timeout;
     loop {
         tokio::select! {
@@ -113,7 +115,10 @@ async fn forward(
                 Some(_) => {}
                 None => return LinkError::protocol("the connection broke"),
             },
-            () = tokio::time::sleep(ASK_EVERY) => {
+            _ = look.tick() => {
+                if !links.servers.has(address) {
+                    return LinkError::protocol("messages come from another server now");
+                }
                 match timeout(within, sink.ping::<redis::Value>()).await {
                     Ok(Ok(_)) => {}
                     Ok(Err(error)) => return LinkError::lost(&error),

@@ -1,7 +1,10 @@
 //! The connections against real servers.
 
 mod alone;
+mod cluster;
 mod outages;
+mod sentinel;
+mod start;
 
 use std::sync::Arc;
 use std::time::Duration;
