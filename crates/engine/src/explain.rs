@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use seawall_model::{Fingerprint, Identity, Policy, RequestRef, Timestamp};
+use seawall_model::{Fingerprint, Identity, Millis, Policy, RequestRef, Timestamp};
 
 use crate::engine::{Engine, Standing};
-use crate::incident::{Incident, Opening};
-use crate::storm::Storm;
+use crate::incident::Opening;
 use crate::view::StormRecord;
 
 /// Everything that is known about why a problem was decided as it was.
@@ -32,45 +31,104 @@ pub struct ExplainedDecision {
     pub reason: String,
 }
 
+/// What is told about an incident, wherever it is kept.
+#[derive(Clone, Debug)]
+pub struct ToldIncident {
+    pub fingerprint: Fingerprint,
+    pub identity: Identity,
+    pub first_seen: Timestamp,
+    pub count: u64,
+    pub last_seen: Timestamp,
+    pub resolved_at: Option<Timestamp>,
+    pub flaps: u32,
+    pub released_at: Option<Timestamp>,
+    pub is_held: bool,
+    /// What the deciding group counted when it opened.
+    pub seen: u32,
+    pub opening: Opening,
+    /// Its own request, which exists only while it is neither held nor a member of a storm.
+    pub own: RequestRef,
+}
+
+/// What is told about the storm that an incident is a member of.
+#[derive(Clone, Debug)]
+pub struct ToldStorm {
+    pub record: StormRecord,
+    pub threshold: u32,
+    /// Distinct fingerprints that the window held when the rule tripped.
+    pub counted: u32,
+    pub window: Millis,
+    pub released_at: Option<Timestamp>,
+}
+
 impl Engine {
     pub fn explain(&self, policy: &Policy, fingerprint: &Fingerprint, now: Timestamp) -> Option<Explanation> {
         let index = self.find(fingerprint)?;
         let incident = self.incidents.get(index)?;
         let identity = incident.identity();
-        let storm = self.storms.get(incident.storm);
-        let mut decisions = vec![first(incident, storm)];
-        if incident.pulse.count > 1 {
-            decisions.push(repeats(incident, storm));
-        }
-        if let Some(at) = incident.pulse.resolved_at.get() {
-            let reason = format!(
-                "reported as resolved, for the {} time; this neither closes the request nor stops the silence timer",
-                ordinal(u64::from(incident.pulse.flaps))
-            );
-            decisions.push(ExplainedDecision { at, decision: "resolved", rule: None, reason });
-        }
-        decisions.extend(release(policy, incident, storm));
-        decisions.extend(end(policy, incident, storm, self.standing(policy, index, now)));
-        decisions.sort_by_key(|decision| decision.at);
-        let own = || Self::request_ref(policy, &identity.namespace, incident.own_request());
-        let request = match storm {
-            Some(storm) => Some(storm.facts.request.clone()),
-            None => (!incident.is_held()).then(own),
-        };
-        Some(Explanation {
+        let told = ToldIncident {
             fingerprint: *fingerprint,
-            open: self.standing(policy, index, now) != Standing::Over,
-            request,
-            storm: storm.map(Storm::view),
-            decisions,
+            first_seen: incident.first_seen,
+            count: incident.pulse.count,
+            last_seen: incident.pulse.last_seen,
+            resolved_at: incident.pulse.resolved_at.get(),
+            flaps: incident.pulse.flaps,
+            released_at: incident.pulse.released_at.get(),
+            is_held: incident.is_held(),
+            seen: incident.seen,
+            opening: incident.opening,
+            own: Self::request_ref(policy, &identity.namespace, incident.own_request()),
             identity,
-        })
+        };
+        let storm = self.storms.get(incident.storm).map(|storm| ToldStorm {
+            record: storm.view(),
+            threshold: storm.facts.threshold,
+            counted: storm.facts.counted,
+            window: storm.facts.window,
+            released_at: storm.course.released_at,
+        });
+        let open = self.standing(policy, index, now) != Standing::Over;
+        Some(Explanation::tell(policy, told, storm, open))
     }
 }
 
-fn first(incident: &Incident, storm: Option<&Storm>) -> ExplainedDecision {
+impl Explanation {
+    /// Tells it in sentences. `open`: whether a further firing signal would be a duplicate.
+    pub fn tell(policy: &Policy, incident: ToldIncident, storm: Option<ToldStorm>, open: bool) -> Self {
+        let mut decisions = vec![first(&incident, storm.as_ref())];
+        if incident.count > 1 {
+            decisions.push(repeats(&incident, storm.as_ref()));
+        }
+        if let Some(at) = incident.resolved_at {
+            let reason = format!(
+                "reported as resolved, for the {} time; this neither closes the request nor stops the silence timer",
+                ordinal(u64::from(incident.flaps))
+            );
+            decisions.push(ExplainedDecision { at, decision: "resolved", rule: None, reason });
+        }
+        decisions.extend(release(policy, &incident, storm.as_ref()));
+        if !open {
+            decisions.push(end(policy, &incident, storm.as_ref()));
+        }
+        decisions.sort_by_key(|decision| decision.at);
+        let request = match &storm {
+            Some(storm) => Some(storm.record.request.clone()),
+            None => (!incident.is_held).then_some(incident.own),
+        };
+        Self {
+            fingerprint: incident.fingerprint,
+            identity: incident.identity,
+            open,
+            request,
+            storm: storm.map(|storm| storm.record),
+            decisions,
+        }
+    }
+}
+
+fn first(incident: &ToldIncident, storm: Option<&ToldStorm>) -> ExplainedDecision {
     let at = incident.first_seen;
-    let rule = storm.map(|storm| storm.facts.rule.clone());
+    let rule = storm.map(|storm| storm.record.rule.clone());
     let seen = incident.seen;
     let (decision, reason) = match (incident.opening, storm) {
         (Opening::Recalled, _) => ("created", "taken back from the requests on disk".to_owned()),
@@ -78,7 +136,7 @@ fn first(incident: &Incident, storm: Option<&Storm>) -> ExplainedDecision {
             "created",
             format!(
                 "the storm `{}` had reached its longest duration and was continued with this request",
-                storm.facts.rule
+                storm.record.rule
             ),
         ),
         (Opening::Tripped, Some(storm)) => {
@@ -88,7 +146,7 @@ fn first(incident: &Incident, storm: Option<&Storm>) -> ExplainedDecision {
             "aggregated",
             format!(
                 "a new problem in the group of the open storm `{}` ({})",
-                storm.facts.pattern,
+                storm.record.pattern,
                 tripped(storm)
             ),
         ),
@@ -100,7 +158,7 @@ fn first(incident: &Incident, storm: Option<&Storm>) -> ExplainedDecision {
                 tripped(storm)
             ),
         ),
-        (Opening::Held, None) if incident.is_held() => (
+        (Opening::Held, None) if incident.is_held => (
             "accepted",
             format!(
                 "the {} new problem of its group in a short time: its request is held back while a storm rule may still trip",
@@ -125,35 +183,34 @@ fn first(incident: &Incident, storm: Option<&Storm>) -> ExplainedDecision {
     ExplainedDecision { at, decision, rule, reason }
 }
 
-fn tripped(storm: &Storm) -> String {
-    let facts = &storm.facts;
+fn tripped(storm: &ToldStorm) -> String {
     format!(
         "rule `{}` counted {} distinct new problems within {} s, its threshold is {}",
-        facts.rule,
-        facts.counted,
-        facts.window / 1000,
-        facts.threshold
+        storm.record.rule,
+        storm.counted,
+        storm.window / 1000,
+        storm.threshold
     )
 }
 
-fn repeats(incident: &Incident, storm: Option<&Storm>) -> ExplainedDecision {
-    let count = incident.pulse.count;
+fn repeats(incident: &ToldIncident, storm: Option<&ToldStorm>) -> ExplainedDecision {
+    let count = incident.count;
     let reason = match storm {
         Some(storm) => format!(
             "{count} firing signals in all; repeats count on the storm's request {}",
-            storm.facts.request
+            storm.record.request
         ),
         None => format!(
             "{count} firing signals in all while the incident was open; each restarts the silence timer"
         ),
     };
-    ExplainedDecision { at: incident.pulse.last_seen, decision: "duplicate", rule: None, reason }
+    ExplainedDecision { at: incident.last_seen, decision: "duplicate", rule: None, reason }
 }
 
-fn release(policy: &Policy, incident: &Incident, storm: Option<&Storm>) -> Option<ExplainedDecision> {
+fn release(policy: &Policy, incident: &ToldIncident, storm: Option<&ToldStorm>) -> Option<ExplainedDecision> {
     let at = match storm {
-        Some(storm) => storm.course.released_at?,
-        None => incident.pulse.released_at.get()?,
+        Some(storm) => storm.released_at?,
+        None => incident.released_at?,
     };
     let reason = format!(
         "a worker finished the request; signals within the cooldown of {} s still count on it",
@@ -162,29 +219,20 @@ fn release(policy: &Policy, incident: &Incident, storm: Option<&Storm>) -> Optio
     Some(ExplainedDecision { at, decision: "released", rule: None, reason })
 }
 
-fn end(
-    policy: &Policy,
-    incident: &Incident,
-    storm: Option<&Storm>,
-    standing: Standing,
-) -> Option<ExplainedDecision> {
-    if standing != Standing::Over {
-        return None;
-    }
-    let at = incident.pulse.last_seen + policy.ttl;
-    let released = storm.map_or(incident.pulse.released_at.get(), |storm| storm.course.released_at);
+fn end(policy: &Policy, incident: &ToldIncident, storm: Option<&ToldStorm>) -> ExplainedDecision {
+    let released = storm.map_or(incident.released_at, |storm| storm.released_at);
     let (at, reason) = match released {
         Some(released) => {
             (released + policy.cooldown, "the cooldown after the request was finished is over".to_owned())
         }
-        None => (at, format!("no firing signal for {} s", policy.ttl / 1000)),
+        None => (incident.last_seen + policy.ttl, format!("no firing signal for {} s", policy.ttl / 1000)),
     };
-    Some(ExplainedDecision {
+    ExplainedDecision {
         at,
         decision: "ended",
         rule: None,
         reason: reason + "; the next signal opens a new incident",
-    })
+    }
 }
 
 fn ordinal(number: u64) -> String {

@@ -30,6 +30,13 @@ impl GroupKey {
     }
 }
 
+/// The groups of a signal for those who keep groups elsewhere: the place of the rule in the policy, and a name that no
+/// other group has.
+pub fn group_names(policy: &Policy, signal: &Signal) -> Vec<(usize, String)> {
+    let named = |it: Membership| (it.rule, format!("{:032x}", it.key.0));
+    memberships(policy, signal).into_iter().map(named).collect()
+}
+
 /// One group of a signal: the rule by its place in the policy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Membership {

@@ -49,7 +49,7 @@ impl Urgency {
 
 /// Why an incident began as it did; with `seen` and the storm's rule this is what `explain` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Opening {
+pub enum Opening {
     /// Got a request of its own at once.
     Alone,
     /// Its own request was held back because a rule might still have tripped.

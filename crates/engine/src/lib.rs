@@ -33,8 +33,10 @@ mod trip;
 mod view;
 
 pub use engine::{Engine, Publication, PublicationKind};
-pub use explain::{ExplainedDecision, Explanation};
-pub use group::MAX_RULES;
+pub use explain::{ExplainedDecision, Explanation, ToldIncident, ToldStorm};
+pub use group::{MAX_RULES, group_names};
+pub use incident::Opening;
 pub use record::{ClosedRequest, Table, Write, request_key};
+pub use repeat::is_open;
 pub use restore::{RestoreError, Restoring};
 pub use view::{MemberRecord, StormRecord};

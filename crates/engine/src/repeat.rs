@@ -115,7 +115,7 @@ impl Engine {
 }
 
 /// Whether an incident that counts on a request in this phase is still open: the request's own state refines the timer.
-pub(crate) fn is_open(
+pub fn is_open(
     policy: &Policy,
     phase: Phase,
     released_at: Option<Timestamp>,

@@ -11,6 +11,7 @@
 mod api;
 mod embedded;
 mod error;
+mod read;
 mod redis;
 
 pub use api::{

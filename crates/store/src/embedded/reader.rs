@@ -3,12 +3,13 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use seawall_engine::{Engine, ExplainedDecision, Explanation};
-use seawall_model::{Fingerprint, Phase, Policy, RequestDoc, RequestId, RequestRef, RequestState, Timestamp};
+use seawall_engine::{Engine, Explanation};
+use seawall_model::{Fingerprint, Policy, RequestDoc, RequestId, RequestRef, RequestState, Timestamp};
 
 use super::EmbeddedStore;
 use super::disk::{EPOCH_SHIFT, SENTINEL, Tables, unreadable};
 use super::job::Job;
+use crate::read::{from_request, matches, offset, page_of};
 use crate::{Page, RequestFilter, RequestPage, RequestRecord, StoreError, StormDetail, StormPage};
 
 /// Requests whose states are asked of the writer at once.
@@ -36,10 +37,7 @@ pub(super) fn answer(job: Job, engine: &Engine, policy: &Policy, revision: u64, 
 }
 
 fn storms(engine: &Engine, page: &Page, revision: u64) -> StormPage {
-    let skip = offset(page);
-    let mut all = engine.storm_views().into_iter().skip(skip);
-    let items: Vec<_> = all.by_ref().take(page.limit).collect();
-    let next = all.next().map(|_| (skip + items.len()).to_string());
+    let (items, next) = page_of(engine.storm_views(), page);
     StormPage { items, revision, next }
 }
 
@@ -49,10 +47,6 @@ fn storm(engine: &Engine, id: &str, page: &Page) -> Result<StormDetail, StoreErr
     let (storm, members, more) = view.ok_or_else(|| StoreError::NotFound { what: format!("storm {id}") })?;
     let next = more.then(|| (skip + members.len()).to_string());
     Ok(StormDetail { storm, members, next })
-}
-
-fn offset(page: &Page) -> usize {
-    page.after.as_deref().and_then(|after| after.parse().ok()).unwrap_or(0)
 }
 
 impl EmbeddedStore {
@@ -194,23 +188,14 @@ fn assemble(
     state: RequestState,
     filter: Option<&RequestFilter>,
 ) -> Result<Option<RequestRecord>, StoreError> {
-    if let Some(filter) = filter
-        && (filter.since.is_some_and(|since| is_older(&state, since))
-            || filter.storm.is_some_and(|storm| storm != state.storm.is_some()))
-    {
+    if filter.and_then(|filter| filter.since).is_some_and(|since| is_older(&state, since)) {
         return Ok(None);
     }
     let status = tables.status(reference)?;
-    let phase = status.as_ref().and_then(|status| status.overall_phase.as_deref()).unwrap_or_default();
-    if filter.and_then(|filter| filter.phase.as_deref()).is_some_and(|wanted| fold(wanted) != fold(phase)) {
-        return Ok(None);
-    }
     // Deleted between the two looks: it is gone.
     let Some(doc): Option<RequestDoc> = tables.doc(reference)? else { return Ok(None) };
-    if filter.and_then(|filter| filter.fingerprint).is_some_and(|wanted| wanted != doc.fingerprint) {
-        return Ok(None);
-    }
-    Ok(Some(RequestRecord { doc, state, status }))
+    let record = RequestRecord { doc, state, status };
+    Ok(Some(record).filter(|record| filter.is_none_or(|filter| matches(record, filter))))
 }
 
 /// Whether whoever has seen everything up to `since` has seen this. Numbers of an earlier start say nothing about
@@ -219,50 +204,11 @@ fn is_older(state: &RequestState, since: u64) -> bool {
     since >> EPOCH_SHIFT >= state.epoch && state.sequence <= since
 }
 
-fn fold(phase: &str) -> String {
-    phase.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
-}
-
 fn parse_key(text: &str) -> Result<RequestRef, StoreError> {
     let (namespace, name) =
         text.split_once('/').ok_or_else(|| unreadable(format!("`{text}` names no request")))?;
     let id: RequestId = name.parse().map_err(unreadable)?;
     Ok(RequestRef { namespace: namespace.into(), id })
-}
-
-fn from_request(fingerprint: Fingerprint, record: RequestRecord) -> Explanation {
-    let RequestRecord { doc, state, status } = record;
-    let phase = status.and_then(|status| status.overall_phase).unwrap_or_default();
-    let ended = match Phase::parse(&phase) {
-        Phase::Finished => format!("its request was finished ({phase}) and the cooldown is over"),
-        _ => "it was silent for longer than the silence timer".to_owned(),
-    };
-    let decision = |at, decision, reason| ExplainedDecision { at, decision, rule: None, reason };
-    let mut decisions =
-        vec![decision(state.first_seen, "created", "a new problem got this request".to_owned())];
-    if state.occurrences > 1 {
-        let reason = format!("{} firing signals counted on this request", state.occurrences);
-        decisions.push(decision(state.last_seen, "duplicate", reason));
-    }
-    if let Some(by) = state.superseded_by {
-        decisions.push(decision(
-            state.last_seen,
-            "superseded",
-            format!("the storm's request {by} took over"),
-        ));
-    }
-    if let Some(at) = state.resolved_at {
-        decisions.push(decision(at, "resolved", "reported as resolved".to_owned()));
-    }
-    decisions.push(decision(state.last_seen, "ended", ended + "; the next signal opens a new incident"));
-    Explanation {
-        fingerprint,
-        identity: doc.identity,
-        open: false,
-        request: Some(doc.reference),
-        storm: None,
-        decisions,
-    }
 }
 
 /// Runs disk reads where they may block.

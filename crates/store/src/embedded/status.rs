@@ -1,10 +1,10 @@
 //! What workers and senders say about requests that may have left memory.
 
 use seawall_engine::{ClosedRequest, Engine};
-use seawall_model::{Phase, Policy, RemediationRequestStatus, RequestDoc, RequestRef, Signal, Timestamp};
-use serde_json::{Map, Value};
+use seawall_model::{Phase, Policy, RequestDoc, RequestRef, Signal, Timestamp};
 
 use super::disk::{Extra, Tables, unreadable};
+use crate::read::merge;
 use crate::{StatusPatch, StoreError};
 
 /// Merges a worker's report into the status and lets the engine know the phase.
@@ -45,27 +45,6 @@ pub(super) fn patch(
     }
     extra.status.push((reference.clone(), Some(merged)));
     Ok(())
-}
-
-/// A JSON merge patch (RFC 7396): null removes, everything else replaces.
-fn merge(
-    current: Option<RemediationRequestStatus>,
-    patch: StatusPatch,
-) -> Result<RemediationRequestStatus, StoreError> {
-    let invalid =
-        |error: serde_json::Error| StoreError::Invalid { reason: format!("invalid status: {error}") };
-    let current = serde_json::to_value(current.unwrap_or_default()).map_err(invalid)?;
-    let mut fields = match current {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    };
-    for (name, value) in patch.0 {
-        match value {
-            Value::Null => drop(fields.remove(&name)),
-            value => drop(fields.insert(name, value)),
-        }
-    }
-    serde_json::from_value(Value::Object(fields)).map_err(invalid)
 }
 
 /// Takes a problem back into memory when its request is still there, so that a late "resolved" marks it.

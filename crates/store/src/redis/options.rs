@@ -4,10 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::link::shown;
+
 /// Everything that [`RedisStore::open`](super::RedisStore::open) needs to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RedisOptions {
-    /// `redis://` or `rediss://` (TLS) addresses: the server, the Sentinels, or some nodes of the cluster.
+    /// `redis://` or `rediss://` (TLS) addresses: the server, the Sentinels, or some nodes of the cluster. A user and
+    /// password in them are used when `credentials` name none; those of Sentinels are for the Sentinels alone.
     pub urls: Vec<String>,
     pub mode: RedisMode,
     /// Every key begins with it.
@@ -15,13 +18,15 @@ pub struct RedisOptions {
     pub credentials: Credentials,
     /// Certificates to trust beside those of the system, as PEM.
     pub tls_ca: Option<PathBuf>,
-    /// How long one call may take, connecting included.
+    /// How long one call may take, connecting included. What `durability` waits for has its own time on top.
     pub timeout: Duration,
     /// Multiplexed connections, over which all calls are pipelined.
     pub connections: usize,
     pub durability: RedisDurability,
     /// How long a replica that has begun to publish for a partition keeps others from doing so without saying anything.
     pub lease: Duration,
+    /// How often a replica looks at all partitions for work that nobody has done, and lets go of what is over.
+    pub look: Duration,
     /// How long the answer to a call is remembered in case it has to be repeated: twice the longest time a caller waits.
     pub remember_answers: Duration,
 }
@@ -41,9 +46,10 @@ pub enum RedisMode {
 pub enum RedisDurability {
     /// It is in the server's memory.
     Memory,
-    /// So many replicas of the server have it, too.
+    /// So many replicas of the server have it, too, which they have to say within the timeout.
     Wait { replicas: u32, timeout: Duration },
-    /// It is in the server's append-only file, synced.
+    /// It is in the server's append-only file, synced, within the timeout. With `appendfsync everysec` that takes up to a
+    /// second; `always` is meant for this.
     Aof { timeout: Duration },
 }
 
@@ -67,8 +73,28 @@ impl RedisOptions {
             connections: 4,
             durability: RedisDurability::Memory,
             lease: Duration::from_secs(15),
+            look: Duration::from_secs(10),
             remember_answers: Duration::from_secs(30),
         }
+    }
+}
+
+impl fmt::Debug for RedisOptions {
+    /// Addresses are shown without what may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<String> = self.urls.iter().map(|url| shown(url)).collect();
+        f.debug_struct("RedisOptions")
+            .field("urls", &urls)
+            .field("mode", &self.mode)
+            .field("key_prefix", &self.key_prefix)
+            .field("credentials", &self.credentials)
+            .field("tls_ca", &self.tls_ca)
+            .field("timeout", &self.timeout)
+            .field("connections", &self.connections)
+            .field("durability", &self.durability)
+            .field("lease", &self.lease)
+            .field("remember_answers", &self.remember_answers)
+            .finish()
     }
 }
 
@@ -79,5 +105,17 @@ impl fmt::Display for RedisMode {
             Self::Sentinel { .. } => "sentinel",
             Self::Cluster => "cluster",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_shown_without_passwords() {
+        let options = RedisOptions::standalone("redis://me:secret@host:6379/1");
+        let text = format!("{options:?}");
+        assert!(text.contains("redis://host:6379/1") && !text.contains("secret"), "{text}");
     }
 }

@@ -10,7 +10,12 @@ mod conformance;
 mod crash;
 mod differential;
 mod embedded;
+mod redis;
 mod support;
+
+mod redis_store {
+    conformance!(crate::redis::Redis);
+}
 
 mod embedded_store {
     conformance!(crate::embedded::Embedded);

@@ -8,9 +8,13 @@
 
 mod cluster;
 mod engine;
+mod sentinels;
 mod server;
 mod topology;
+mod wire;
 
 pub use cluster::{RedisCluster, RedisClusterBuilder};
 pub use engine::Engine;
+pub use sentinels::{Sentinels, SentinelsBuilder};
 pub use server::{RedisServer, RedisServerBuilder};
+pub use wire::LossyWire;

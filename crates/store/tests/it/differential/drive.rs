@@ -8,7 +8,7 @@ use seawall_store::{Page, RequestFilter, StatusPatch};
 use serde_json::{Map, Value};
 
 use super::history::{History, Step};
-use super::machine::Machine;
+use super::machines::{Machines, Split};
 use crate::support::{SECOND, START, StoreUnderTest};
 
 type Requests = BTreeMap<RequestRef, (RequestDoc, RequestState)>;
@@ -19,21 +19,21 @@ const REST: Millis = 100_000;
 pub struct Pair<S> {
     subject: S,
     clock: ManualClock,
-    machine: Machine,
+    machine: Machines,
     /// How many histories both have lived through; makes their names.
     pub lived: u64,
 }
 
 impl<S: StoreUnderTest> Pair<S> {
-    pub fn new(subject: S, clock: ManualClock) -> Self {
+    pub fn new(subject: S, clock: ManualClock, split: Split) -> Self {
         clock.set(START);
-        Self { subject, clock, machine: Machine::new(Policy::default()), lived: 0 }
+        Self { subject, clock, machine: Machines::new(Policy::default(), split), lived: 0 }
     }
 
     /// Lives through one more history. An error says where both went apart.
     pub async fn live(&mut self, history: &History) -> Result<(), String> {
         self.lived += 1;
-        self.machine.policy = history.policy.clone();
+        self.machine.set_policy(history.policy.clone());
         self.subject.store().set_policy(Arc::new(history.policy.clone()));
         // The policy holds from the next round on.
         self.turn(1).await;
@@ -56,8 +56,9 @@ impl<S: StoreUnderTest> Pair<S> {
             self.turn(REST).await;
         }
         self.compare().await?;
-        self.machine.policy.retention = 0;
-        self.subject.store().set_policy(Arc::new(self.machine.policy.clone()));
+        let at_once = Policy { retention: 0, ..self.machine.policy.clone() };
+        self.subject.store().set_policy(Arc::new(at_once.clone()));
+        self.machine.set_policy(at_once);
         self.machine.forget_closed();
         for _ in 0..20 {
             self.turn(SECOND).await;
@@ -91,6 +92,10 @@ impl<S: StoreUnderTest> Pair<S> {
             Step::Report(nth, phase) => self.report(*nth, phase).await,
             Step::Clock(by) => {
                 self.turn(*by).await;
+                Ok(())
+            }
+            Step::LoseAnswer => {
+                self.subject.lose_answer().await;
                 Ok(())
             }
             Step::Restart | Step::Crash => {

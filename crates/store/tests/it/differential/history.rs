@@ -61,6 +61,8 @@ pub enum Step {
     Report(usize, &'static str),
     /// The clock is turned, also back, and everything due is done.
     Clock(Millis),
+    /// The next answer on its way to the store gets lost.
+    LoseAnswer,
     Restart,
     Crash,
 }
@@ -72,6 +74,7 @@ impl fmt::Debug for Step {
             Self::Burst(sketch, more) => write!(f, "{sketch:?} and {more} more"),
             Self::Report(nth, phase) => write!(f, "report `{phase}` for request {nth}"),
             Self::Clock(by) => write!(f, "clock {by:+} ms"),
+            Self::LoseAnswer => write!(f, "the next answer is lost"),
             Self::Restart => write!(f, "restart"),
             Self::Crash => write!(f, "crash"),
         }
@@ -127,7 +130,8 @@ fn steps() -> impl Strategy<Value = Step> {
         12 => (sketches(), 1..7u8).prop_map(|(sketch, more)| Step::Burst(sketch, more)),
         20 => (0..32usize, phases).prop_map(|(nth, phase)| Step::Report(nth, phase)),
         48 => pauses.prop_map(Step::Clock),
-        // Both cost as much as a hundred other steps.
+        // These cost as much as a hundred other steps.
+        1 => Just(Step::LoseAnswer),
         1 => prop_oneof![2 => Just(Step::Restart), 1 => Just(Step::Crash)],
     ]
 }

@@ -24,13 +24,22 @@ pub struct Machine {
     epoch: u64,
     commits: u64,
     swept: Timestamp,
+    sweep: Sweep,
+}
+
+/// How much of what is over leaves memory when the clock was turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// As much as time has passed for.
+    ByTime,
+    Everything,
 }
 
 impl Machine {
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy, sweep: Sweep) -> Self {
         let mut engine = Engine::new(1);
         engine.begin(1);
-        Self { policy, now: START, engine, disk: Disk::new(), epoch: 1, commits: 1, swept: START }
+        Self { policy, now: START, engine, disk: Disk::new(), epoch: 1, commits: 1, swept: START, sweep }
     }
 
     pub fn deliver(&mut self, signals: &[Signal]) -> Vec<Decision> {
@@ -82,9 +91,12 @@ impl Machine {
     /// The clock was turned and everything due is done.
     pub fn turn(&mut self, now: Timestamp) {
         self.now = now;
-        let budget = ((now - self.swept) * SWEEP_PER_MILLISECOND).clamp(0, SWEEP_AT_ONCE);
+        let by_time = ((now - self.swept) * SWEEP_PER_MILLISECOND).clamp(0, SWEEP_AT_ONCE);
         self.swept = now;
-        self.tick(budget as usize);
+        self.tick(match self.sweep {
+            Sweep::ByTime => by_time as usize,
+            Sweep::Everything => usize::MAX,
+        });
     }
 
     fn tick(&mut self, budget: usize) {

@@ -12,6 +12,7 @@
 mod drive;
 mod history;
 mod machine;
+mod machines;
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -20,12 +21,16 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use seawall_model::{ManualClock, Policy};
 
 use crate::embedded::{Embedded, fast_directory};
-use crate::support::START;
+use crate::redis::Lossy;
+use crate::support::{START, StoreUnderTest};
 use drive::Pair;
 use history::histories;
+use machines::Split;
 
 /// Histories after which both begin anew: what they have deleted slows down the store's lists until it compacts them.
 const LIFE: u64 = 25;
+/// As [`LIFE`], on Redis: every look goes through all partitions that there have ever been.
+const REDIS_LIFE: u64 = 5;
 /// Histories in one run; `PROPTEST_CASES` asks for more.
 const FAST: u32 = 10_000;
 /// On a real disk, where every commit waits for it.
@@ -41,24 +46,35 @@ fn config(cases: u32) -> Config {
     }
 }
 
-fn embedded_like_engine(cases: u32, directory: &Path) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let begin = || {
-        let clock = ManualClock::at(START);
-        let policy = Policy::default();
-        Pair::new(Embedded::start_in(directory, policy, clock.clone()), clock)
-    };
+/// Lives through histories. Each `begin` makes a store that has seen nothing.
+fn like_engine<S: StoreUnderTest>(
+    cases: u32,
+    life: u64,
+    runtime: &tokio::runtime::Runtime,
+    begin: impl Fn() -> Pair<S>,
+) {
     // After a failure both begin anew: what they hold is no longer equal.
     let pair = RefCell::new(None);
     let outcome = TestRunner::new(config(cases)).run(&histories(), |history| {
-        let mut driven = pair.take().unwrap_or_else(begin);
+        let mut driven = pair.take().unwrap_or_else(&begin);
         runtime.block_on(driven.live(&history)).map_err(TestCaseError::fail)?;
-        pair.replace(Some(driven).filter(|pair| pair.lived < LIFE));
+        pair.replace(Some(driven).filter(|pair| pair.lived < life));
         Ok(())
     });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn embedded_like_engine(cases: u32, directory: &Path) {
+    like_engine(cases, LIFE, &runtime(), || {
+        let clock = ManualClock::at(START);
+        Pair::new(Embedded::start_in(directory, Policy::default(), clock.clone()), clock, Split::None)
+    });
 }
 
 #[test]
@@ -69,4 +85,16 @@ fn the_embedded_store_decides_as_the_engine_does() {
 #[test]
 fn the_embedded_store_decides_as_the_engine_does_on_a_real_disk() {
     embedded_like_engine(SLOW, &std::env::temp_dir());
+}
+
+/// Partitions know nothing of each other, so the engine that the store is compared with is one for each.
+#[test]
+fn the_redis_store_decides_as_the_engine_does() {
+    let runtime = runtime();
+    let server = runtime.block_on(Lossy::server());
+    like_engine(FAST, REDIS_LIFE, &runtime, || {
+        let clock = ManualClock::at(START);
+        let store = runtime.block_on(Lossy::begin(&server, clock.clone()));
+        Pair::new(store, clock, Split::Partitions)
+    });
 }

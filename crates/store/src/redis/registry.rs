@@ -1,0 +1,91 @@
+//! Which partitions there are. Off the way of alerts: a replica notes a partition before its first call to it, and then
+//! only from time to time.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use tokio::time::{Duration, Instant};
+
+use super::link::LinkError;
+use super::partition::{Partition, spans_namespaces};
+use super::reader::typed;
+use super::store::Core;
+use crate::StoreError;
+
+/// How long a replica relies on having noted a partition.
+const NOTED: Duration = Duration::from_secs(300);
+/// After which time (milliseconds) without a note a partition that is empty is forgotten: well above [`NOTED`].
+const FORGOTTEN: i64 = 3_600_000;
+/// How long (milliseconds) the registry is kept without any note: as long as the partitions themselves, 30 days.
+const KEPT: i64 = 30 * 86_400_000;
+
+/// When this replica noted which partition.
+#[derive(Default)]
+pub(super) struct Noted(Mutex<HashMap<Partition, Instant>>);
+
+impl Core {
+    /// Notes the partition, unless that was done a moment ago.
+    pub(super) async fn register(&self, partition: &Partition) -> Result<(), LinkError> {
+        let now = Instant::now();
+        if self.noted.0.lock().get(partition).is_some_and(|at| now - *at < NOTED) {
+            return Ok(());
+        }
+        let registry = self.keys.registry();
+        let mut note = redis::pipe();
+        note.cmd("ZADD").arg(&registry).arg(self.clock.now().as_millis()).arg(partition.name());
+        note.cmd("PEXPIRE").arg(&registry).arg(KEPT);
+        self.pipe(&note, &registry).await?;
+        let mut noted = self.noted.0.lock();
+        noted.retain(|_, at| now - *at < NOTED);
+        noted.insert(partition.clone(), now);
+        Ok(())
+    }
+
+    /// All partitions, and when they were last noted (milliseconds).
+    pub(super) async fn registered(&self) -> Result<Vec<(Partition, i64)>, LinkError> {
+        let registry = self.keys.registry();
+        let mut ask = redis::pipe();
+        ask.cmd("ZRANGE").arg(&registry).arg(0).arg(-1).arg("WITHSCORES");
+        let noted: Vec<(String, f64)> = typed(self.one(&ask, &registry).await?)?;
+        let known = noted.into_iter().filter_map(|(name, at)| Some((Partition::parse(&name)?, at as i64)));
+        Ok(known.collect())
+    }
+
+    /// Forgets a partition that has nothing in it, unless somebody may be about to use it.
+    pub(super) async fn forget_partition(&self, partition: &Partition, noted: i64) -> Result<(), LinkError> {
+        if self.clock.now().as_millis() - noted < FORGOTTEN {
+            return Ok(());
+        }
+        let registry = self.keys.registry();
+        let mut forget = redis::pipe();
+        forget.cmd("ZREM").arg(&registry).arg(partition.name());
+        self.pipe(&forget, &registry).await.map(drop)
+    }
+
+    /// Refuses state that was written with other partitions: what is open in them would be opened a second time.
+    pub(super) async fn check_partitions(&self) -> Result<(), StoreError> {
+        let spans = spans_namespaces(&self.rules().policy);
+        for (partition, _) in self.registered().await? {
+            if partition.namespace.is_none() == spans {
+                continue;
+            }
+            let summary = self.summary(&self.keys.record(&partition)).await?;
+            if summary.exists && summary.incidents > 0 {
+                let (was, is) = match spans {
+                    true => ("only rules that group by namespace", "a rule that does not group by namespace"),
+                    false => {
+                        ("a rule that does not group by namespace", "only rules that group by namespace")
+                    }
+                };
+                return Err(StoreError::Refused {
+                    reason: format!(
+                        "the state under the key prefix `{}` was written with {was}, and now there is {is}: what is open \
+                         could not be found again; go back to the old rules, or start with another state.redis.keyPrefix",
+                        self.options.key_prefix
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+}
