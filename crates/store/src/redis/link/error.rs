@@ -11,6 +11,9 @@ use crate::{Failure, StoreError};
 /// When a sender may try again; an outage that has been noticed is over sooner or lasts much longer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How a cluster node fails a script that comes upon a key which is not (or not any more) in a slot that is being moved.
+const NOT_HERE: &str = "Script attempted to access a non local key";
+
 /// Why a call failed.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkError {
@@ -82,10 +85,20 @@ impl LinkError {
             "CLUSTERDOWN" | "MASTERDOWN" => (Failure::ClusterDown, Scope::Connection),
             "TRYAGAIN" | "MOVED" | "ASK" => (Failure::ClusterDown, Scope::Call),
             "LOADING" => (Failure::Loading, Scope::Connection),
+            // The only error of a moving slot that comes without a code of its own.
+            "ERR" if details.starts_with(NOT_HERE) => (Failure::ClusterDown, Scope::Call),
             "SEAWALL" if details.starts_with("SUPERSEDED") => (Failure::Superseded, Scope::Call),
             _ => (Failure::Protocol, Scope::Call),
         };
         Self::new(class, scope, format!("{code} {details}").trim_end())
+    }
+
+    /// The same error of a script: what aborts one in the middle leaves what it has written until then.
+    pub(super) fn of_script(mut self) -> Self {
+        let by_itself = self.reason.starts_with("SEAWALL ");
+        let in_the_middle = matches!(self.class, Failure::Protocol) || self.reason.contains(NOT_HERE);
+        self.ambiguous |= in_the_middle && !by_itself;
+        self
     }
 
     /// What the client library reports about a connection that had been made.
@@ -188,6 +201,7 @@ mod tests {
             ("LOADING Redis is loading the dataset in memory", Failure::Loading),
             ("SEAWALL SUPERSEDED by format 2", Failure::Superseded),
             ("SEAWALL WHAT", Failure::Protocol),
+            ("ERR Script attempted to access a non local key in a cluster node", Failure::ClusterDown),
             ("ERR user_script:1: attempt to index a nil value", Failure::Protocol),
             ("WRONGTYPE Operation against a key", Failure::Protocol),
         ];

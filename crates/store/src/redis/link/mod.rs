@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::address::Server;
+pub(crate) use self::address::shown;
 use self::deliver::Redirected;
 use self::dial::Dialer;
 pub(crate) use self::error::LinkError;
@@ -130,7 +131,7 @@ impl Links {
             answers = self.deliver(&by_text, key, deadline, Redirected::Whole).await?;
         }
         if let Some(Value::ServerError(error)) = answers.first() {
-            return Err(LinkError::answered(error));
+            return Err(LinkError::answered(error).of_script());
         }
         if let Some(confirmation) = &confirmation {
             confirmation.check(answers.get(1..).unwrap_or_default())?;
