@@ -82,18 +82,32 @@ impl RedisOptions {
 impl fmt::Debug for RedisOptions {
     /// Addresses are shown without what may be a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let urls: Vec<String> = self.urls.iter().map(|url| shown(url)).collect();
+        let Self {
+            urls,
+            mode,
+            key_prefix,
+            credentials,
+            tls_ca,
+            timeout,
+            connections,
+            durability,
+            lease,
+            look,
+            remember_answers,
+        } = self;
+        let urls: Vec<String> = urls.iter().map(|url| shown(url)).collect();
         f.debug_struct("RedisOptions")
             .field("urls", &urls)
-            .field("mode", &self.mode)
-            .field("key_prefix", &self.key_prefix)
-            .field("credentials", &self.credentials)
-            .field("tls_ca", &self.tls_ca)
-            .field("timeout", &self.timeout)
-            .field("connections", &self.connections)
-            .field("durability", &self.durability)
-            .field("lease", &self.lease)
-            .field("remember_answers", &self.remember_answers)
+            .field("mode", mode)
+            .field("key_prefix", key_prefix)
+            .field("credentials", credentials)
+            .field("tls_ca", tls_ca)
+            .field("timeout", timeout)
+            .field("connections", connections)
+            .field("durability", durability)
+            .field("lease", lease)
+            .field("look", look)
+            .field("remember_answers", remember_answers)
             .finish()
     }
 }

@@ -98,7 +98,16 @@ impl Dialer {
     pub(super) async fn connect(&self, peer: Peer, address: &Address) -> Result<Connection, LinkError> {
         let within = self.timeout();
         let connection = tokio::time::timeout(within, Box::pin(self.connect_slowly(peer, address))).await;
-        connection.unwrap_or_else(|_| Err(LinkError::late(within))).map_err(|error| error.at(address))
+        connection.unwrap_or_else(|_| Err(self.late())).map_err(|error| error.at(address))
+    }
+
+    /// A server that expects plain text takes a TLS greeting for an unfinished line and waits for its end.
+    fn late(&self) -> LinkError {
+        let mut late = LinkError::late(self.timeout());
+        if self.tls.is_some() {
+            late.reason.push_str(" (or it does not speak TLS at this port)");
+        }
+        late
     }
 
     /// A connection that hears messages and does nothing else.

@@ -5,6 +5,7 @@ mod cluster;
 mod outages;
 mod sentinel;
 mod start;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
