@@ -52,9 +52,11 @@ async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dy
             let open = move || EmbeddedStore::open(EmbeddedOptions { path }, policy, clock);
             tokio::task::spawn_blocking(open).await?.map(|store| -> Arc<dyn StateStore> { store })
         }
-        StateSettings::Redis(options) => RedisStore::open(*options, policy, clock).await.and_then(|_| {
-            Err(StoreError::Refused { reason: "the Redis store cannot be used yet".to_owned() })
-        }),
+        StateSettings::Redis(options) => {
+            // Boxed, because it is much larger than everything else that starting waits for.
+            let open = Box::pin(RedisStore::open(*options, policy, clock));
+            open.await.map(|store| -> Arc<dyn StateStore> { store })
+        }
     };
     opened.map_err(|source| ServeError::Open { store: settings.state.to_string(), source })
 }

@@ -6,4 +6,5 @@ mod architecture;
 mod example;
 mod golden;
 mod life;
+mod redis;
 mod reload;
