@@ -27,6 +27,7 @@ pub struct RedisServerBuilder {
     port: u16,
     engine: Engine,
     password: Option<String>,
+    sentinel: bool,
     settings: Vec<(String, String)>,
 }
 
@@ -38,6 +39,7 @@ impl RedisServerBuilder {
             port: free_port(),
             engine: Engine::default(),
             password: None,
+            sentinel: false,
             settings: Vec::new(),
         }
     }
@@ -60,28 +62,32 @@ impl RedisServerBuilder {
         self
     }
 
+    /// Lets it watch over others instead of keeping data.
+    pub(super) const fn sentinel(mut self) -> Self {
+        self.sentinel = true;
+        self
+    }
+
     fn config(&self) -> String {
         let home = self.home.display().to_string();
         let port = self.port.to_string();
-        let own = [
-            ("bind", "127.0.0.1"),
-            ("port", &*port),
-            ("dir", &*home),
-            ("enable-debug-command", "yes"),
-            // Nothing survives unless a test asks for it.
-            ("save", ""),
-        ];
+        let own = [("bind", "127.0.0.1"), ("port", &*port), ("dir", &*home)];
+        // Nothing survives unless a test asks for it.
+        let keeps: &[_] = if self.sentinel { &[] } else { &[("enable-debug-command", "yes"), ("save", "")] };
         let asked = self.settings.iter().map(|(name, value)| (&**name, &**value));
         let line = |(name, value): (&str, &str)| match value {
             "" => format!("{name} \"\"\n"),
             value => format!("{name} {value}\n"),
         };
-        own.into_iter().chain(asked).map(line).collect()
+        own.iter().chain(keeps).copied().chain(asked).map(line).collect()
     }
 
     fn spawn(&self) -> Process {
         let mut command = Command::new(self.engine.server());
         command.arg(self.home.join("redis.conf")).current_dir(&self.home);
+        if self.sentinel {
+            command.arg("--sentinel");
+        }
         Process::spawn(&self.name, &mut command, &self.home.join("log"), self.engine.package())
     }
 

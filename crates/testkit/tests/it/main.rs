@@ -3,3 +3,4 @@
 
 mod redis_cluster;
 mod redis_server;
+mod sentinels;
