@@ -155,4 +155,6 @@ pub struct Stats {
     pub published_deleted: u64,
     /// Firing signals that did not become a request of their own.
     pub requests_avoided: u64,
+    /// Times the store found everything gone that had been there.
+    pub state_losses: u64,
 }

@@ -17,6 +17,7 @@ pub(super) struct Counters {
     modified: u64,
     deleted: u64,
     avoided: u64,
+    losses: u64,
 }
 
 impl Counters {
@@ -32,6 +33,11 @@ impl Counters {
         self.avoided += firing.saturating_sub(own).max(0).unsigned_abs();
     }
 
+    /// The server had forgotten everything.
+    pub fn state_lost(&mut self) {
+        self.losses += 1;
+    }
+
     pub fn ticked(&mut self, answer: &TickAnswer) {
         self.added += answer.added;
         self.modified += answer.modified;
@@ -44,7 +50,11 @@ impl Core {
     /// as the number of partitions allows.
     pub(super) async fn keep_stats(self: Arc<Self>) {
         loop {
-            let partitions = match self.gather().await {
+            let counted = match self.check_birth().await {
+                Ok(()) => self.gather().await,
+                Err(error) => Err(error),
+            };
+            let partitions = match counted {
                 Ok(partitions) => partitions,
                 Err(error) => {
                     tracing::debug!(error = %error.reason, "the state could not be counted");
@@ -81,7 +91,8 @@ impl Core {
     }
 
     pub(super) fn stats(&self) -> Arc<Stats> {
-        let Counters { calls, call_seconds, added, modified, deleted, avoided } = *self.counters.lock();
+        let Counters { calls, call_seconds, added, modified, deleted, avoided, losses } =
+            *self.counters.lock();
         let (outages, outage_seconds) = self.links.outages();
         let gauges = self.gauges.lock().clone();
         Arc::new(Stats {
@@ -93,6 +104,7 @@ impl Core {
             published_updated: modified,
             published_deleted: deleted,
             requests_avoided: avoided,
+            state_losses: losses,
             ..gauges
         })
     }

@@ -62,6 +62,39 @@ impl Core {
         self.pipe(&forget, &registry).await.map(drop)
     }
 
+    /// Notices when the server has lost what was in it. Requests of the store sink are lost with it; what is left to do is to
+    /// say so, and to find again what was opened since.
+    pub(super) async fn check_birth(&self) -> Result<(), LinkError> {
+        let birth = self.keys.birth();
+        let mut ask = redis::pipe();
+        // Another name at every try, so that a second beginning differs from the first.
+        ask.cmd("SET").arg(&birth).arg(super::store::random_name()).arg("NX").arg("PX").arg(KEPT).ignore();
+        ask.cmd("PEXPIRE").arg(&birth).arg(KEPT).ignore();
+        ask.cmd("GET").arg(&birth);
+        let answers = self.pipe(&ask, &birth).await?;
+        let first: String = typed(answers.into_iter().last().unwrap_or(redis::Value::Nil))?;
+        let before = self.born.lock().replace(first.clone());
+        if before.is_none_or(|before| before == first) {
+            return Ok(());
+        }
+        self.counters.lock().state_lost();
+        tracing::error!(
+            prefix = self.options.key_prefix,
+            "the Redis server has lost its data: requests that were open are gone, and problems that still fire get new ones"
+        );
+        let now = self.clock.now().as_millis();
+        let noted: Vec<String> = self.noted.0.lock().keys().map(Partition::name).collect();
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let registry = self.keys.registry();
+        let mut note = redis::pipe();
+        note.cmd("ZADD").arg(&registry);
+        noted.into_iter().for_each(|name| drop(note.arg(now).arg(name)));
+        note.cmd("PEXPIRE").arg(&registry).arg(KEPT);
+        self.pipe(&note, &registry).await.map(drop)
+    }
+
     /// Refuses state that was written with other partitions: what is open in them would be opened a second time.
     pub(super) async fn check_partitions(&self) -> Result<(), StoreError> {
         let spans = spans_namespaces(&self.rules().policy);

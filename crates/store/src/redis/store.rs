@@ -46,6 +46,8 @@ pub(super) struct Core {
     pub publisher: Publisher,
     pub claims: Claims,
     pub noted: Noted,
+    /// Which replica was here first; another one once the server has lost its data.
+    pub born: Mutex<Option<String>>,
     pub feed: Feed,
     pub counters: Mutex<Counters>,
     /// What is in the state, as of the last look.
@@ -69,6 +71,11 @@ impl Core {
             asked,
         })
     }
+}
+
+/// The standard library's hasher is seeded from the system's randomness; names need to differ, not to be secret.
+pub(super) fn random_name() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// How long to wait before a call is repeated.
@@ -135,17 +142,19 @@ impl RedisStore {
             clock,
             links,
             scripts: Scripts::new(),
-            replica: format!("{:016x}", RandomState::new().build_hasher().finish()),
+            replica: random_name(),
             rules: Mutex::new(Rules::new(policy)),
             lanes: Lanes::default(),
             publisher: Publisher::default(),
             claims: Claims::default(),
             noted: Noted::default(),
+            born: Mutex::default(),
             feed: Feed::default(),
             counters: Mutex::default(),
             gauges: Mutex::default(),
             tasks,
         });
+        core.check_birth().await?;
         core.check_partitions().await?;
         let until = |task: futures_util::future::BoxFuture<'static, ()>| {
             let stop = stop.clone();

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::time::Instant;
 
 use super::cluster::{Cluster, Redirect, unserved};
-use super::error::{LinkError, first_error};
+use super::error::LinkError;
 use super::node::{Deadline, Node};
 use super::servers::Servers;
 use super::slot::{hash_tag, slot};
@@ -21,13 +21,27 @@ const REDIRECTIONS: usize = 16;
 /// About how long to wait before trying again.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
-/// What is sent again when a key has moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Redirected {
-    /// Everything: what follows the first command is about the node that executed it.
-    Whole,
-    /// Only the commands that were not executed.
-    Each,
+/// What is sent in one piece.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub(super) commands: &'a Pipeline,
+    /// A command behind them that confirms what the node has executed that answers it, and nothing else.
+    pub(super) confirm: Option<&'a Cmd>,
+}
+
+impl Call<'_> {
+    async fn send(
+        self,
+        commands: &Pipeline,
+        node: &Arc<Node>,
+        slot: u16,
+        deadline: Deadline,
+    ) -> Result<Vec<Value>, LinkError> {
+        match self.confirm {
+            Some(confirm) => node.exchange_confirmed(slot, commands, confirm, deadline).await,
+            None => node.exchange(slot, commands, deadline).await,
+        }
+    }
 }
 
 impl Links {
@@ -35,10 +49,9 @@ impl Links {
     /// among the answers.
     pub(super) async fn deliver(
         &self,
-        pipeline: &Pipeline,
+        call: Call<'_>,
         key: &str,
         deadline: Deadline,
-        redirected: Redirected,
     ) -> Result<Vec<Value>, LinkError> {
         if self.stop.is_cancelled() {
             return Err(LinkError::closed());
@@ -46,19 +59,21 @@ impl Links {
         let (slot, started) = (slot(key), Instant::now());
         let delivered = match &self.servers {
             Servers::One(node) | Servers::Primary { node, .. } => {
-                let answers = Box::pin(node.exchange(slot, pipeline, deadline)).await;
+                let answers = Box::pin(call.send(call.commands, node, slot, deadline)).await;
                 answers
                     .map_err(|error| (error, Some(Arc::clone(node))))
                     .map(|answers| (answers, Arc::clone(node)))
             }
-            Servers::Cluster(cluster) => {
-                Box::pin(self.follow(cluster, slot, pipeline, deadline, redirected)).await
-            }
+            Servers::Cluster(cluster) => Box::pin(self.follow(cluster, slot, call, deadline)).await,
         };
         match delivered {
             Ok((answers, node)) => {
-                if let Some(error) = first_error(&answers) {
-                    let error = LinkError::answered(error).at(&node.address());
+                let mut errors = answers.iter().filter_map(|answer| match answer {
+                    Value::ServerError(error) => Some(LinkError::answered(error)),
+                    _ => None,
+                });
+                if let Some(error) = errors.find(LinkError::is_outage) {
+                    let error = error.at(&node.address());
                     self.note(&error, Some(&node), hash_tag(key), started);
                 }
                 Ok(answers)
@@ -75,11 +90,10 @@ impl Links {
         &self,
         cluster: &Cluster,
         slot: u16,
-        pipeline: &Pipeline,
+        call: Call<'_>,
         deadline: Deadline,
-        redirected: Redirected,
     ) -> Result<(Vec<Value>, Arc<Node>), (LinkError, Option<Arc<Node>>)> {
-        let mut journey = Journey::new(pipeline, redirected);
+        let mut journey = Journey::new(call);
         let mut next = None;
         for _ in 0..REDIRECTIONS {
             let (node, asking) = match &next {
@@ -90,7 +104,7 @@ impl Links {
                     None => return Err((unserved(slot), None)),
                 },
             };
-            let answers = node.exchange(slot, &journey.commands(asking), deadline).await;
+            let answers = call.send(&journey.commands(asking), &node, slot, deadline).await;
             let answers = answers.map_err(|error| (journey.ambiguous(error), Some(Arc::clone(&node))))?;
             next = journey.arrive(answers, asking, &node);
             match &next {
@@ -127,8 +141,7 @@ impl Links {
 
 /// Commands on their way through a cluster, and the answers so far.
 struct Journey<'a> {
-    pipeline: &'a Pipeline,
-    redirected: Redirected,
+    call: Call<'a>,
     answers: Vec<Value>,
     /// Places of the commands that still have to be executed.
     open: Vec<usize>,
@@ -137,18 +150,19 @@ struct Journey<'a> {
 }
 
 impl<'a> Journey<'a> {
-    fn new(pipeline: &'a Pipeline, redirected: Redirected) -> Self {
-        let answers = vec![Value::Nil; pipeline.len()];
-        Self { pipeline, redirected, answers, open: (0..pipeline.len()).collect(), executed: false }
+    fn new(call: Call<'a>) -> Self {
+        let count = call.commands.len();
+        let answers = vec![Value::Nil; count + usize::from(call.confirm.is_some())];
+        Self { call, answers, open: (0..count).collect(), executed: false }
     }
 
     /// The commands to send now. Where a slot only arrives, each has to say that it was sent there.
     fn commands(&self, asking: bool) -> Cow<'a, Pipeline> {
-        if !asking && self.open.len() == self.pipeline.len() {
-            return Cow::Borrowed(self.pipeline);
+        if !asking && self.open.len() == self.call.commands.len() {
+            return Cow::Borrowed(self.call.commands);
         }
         let mut commands = Pipeline::with_capacity(self.open.len() * 2);
-        for (place, command) in self.pipeline.cmd_iter().enumerate() {
+        for (place, command) in self.call.commands.cmd_iter().enumerate() {
             if self.open.binary_search(&place).is_ok() {
                 if asking {
                     commands.cmd("ASKING");
@@ -160,7 +174,12 @@ impl<'a> Journey<'a> {
     }
 
     /// Takes the answers; says where the rest has to go.
-    fn arrive(&mut self, answers: Vec<Value>, asking: bool, node: &Node) -> Option<Redirect> {
+    fn arrive(&mut self, mut answers: Vec<Value>, asking: bool, node: &Node) -> Option<Redirect> {
+        if self.call.confirm.is_some()
+            && let Some((own, confirmed)) = self.answers.last_mut().zip(answers.pop())
+        {
+            *own = confirmed;
+        }
         let step = if asking { 2 } else { 1 };
         let answers = answers.into_iter().skip(step - 1).step_by(step);
         let (mut open, mut next) = (Vec::new(), None);
@@ -179,12 +198,12 @@ impl<'a> Journey<'a> {
                 *slot = answer;
             }
         }
-        if self.redirected == Redirected::Whole {
-            // What follows the first command says nothing when that was not executed, and is not needed twice when it was.
+        if self.call.confirm.is_some() {
+            // The confirmation is of the node that executed the script, and of no other.
             let first = open.first() == Some(&0);
             self.executed = !first;
             next = next.filter(|_| first);
-            open = if first { (0..self.pipeline.len()).collect() } else { Vec::new() };
+            open = if first { (0..self.call.commands.len()).collect() } else { Vec::new() };
         }
         self.open = open;
         next

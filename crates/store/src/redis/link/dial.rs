@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
+use redis::io::tcp::socket2::{SockRef, TcpKeepalive};
 use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -12,13 +13,18 @@ use tokio_util::task::TaskTracker;
 
 use super::address::{Address, Server};
 use super::error::{LinkError, Scope, first_error};
+use super::script::Confirmation;
 use super::tls::Tls;
-use crate::redis::RedisOptions;
+use crate::redis::{RedisMode, RedisOptions};
 use crate::{Failure, StoreError};
 
 /// Calls that wait to be written to one connection; beyond it callers wait, within their deadline. A connection carries
 /// the calls of a quarter of all partitions, and the server answers tens of thousands a second.
 const WAITING_CALLS: usize = 1024;
+
+/// After how long without traffic the system asks whether the other side is still there. Balancers and firewalls forget
+/// connections without a word, the hastiest after a minute.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// A byte stream to a server.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -29,6 +35,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub(super) struct Connection {
     link: MultiplexedConnection,
     pub(super) address: Address,
+    /// The other side has closed it, or it broke.
+    ended: CancellationToken,
     _closes: Arc<DropGuard>,
 }
 
@@ -46,6 +54,11 @@ impl Connection {
             Some(error) => Err(LinkError::answered(error).at(&self.address)),
             None => Ok(values),
         }
+    }
+
+    /// Servers and what lies between close connections that are not used for long; that is no failure of a call.
+    pub(super) fn is_open(&self) -> bool {
+        !self.ended.is_cancelled()
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {
@@ -94,6 +107,15 @@ impl Dialer {
         self.options.timeout
     }
 
+    /// How long a call may take that is confirmed by replicas or the disk.
+    pub(super) fn confirmed_within(&self) -> Duration {
+        self.timeout() + Confirmation::patience(self.options.durability)
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
     /// Connects and says who we are, within the configured time.
     pub(super) async fn connect(&self, peer: Peer, address: &Address) -> Result<Connection, LinkError> {
         let within = self.timeout();
@@ -114,13 +136,12 @@ impl Dialer {
     pub(super) async fn listen(&self, address: &Address) -> Result<PubSub, LinkError> {
         let within = self.timeout();
         let listening = async {
-            let (user, password) = self.credentials(Peer::Server)?;
             let mut info = RedisConnectionInfo::default().set_lib_name("seawall", env!("CARGO_PKG_VERSION"));
-            if let Some(user) = user {
-                info = info.set_username(user);
-            }
-            if let Some(password) = password {
+            if let Some((user, password)) = self.credentials(Peer::Server)? {
                 info = info.set_password(password);
+                if let Some(user) = user {
+                    info = info.set_username(user);
+                }
             }
             let stream = self.stream(address).await?;
             PubSub::new(&info, stream).await.map_err(|error| match error.kind() {
@@ -147,17 +168,21 @@ impl Dialer {
         let (link, driver) = MultiplexedConnection::new_with_config(&bare, stream, config)
             .await
             .map_err(|error| LinkError::lost(&error))?;
-        let closes = self.spawn_driver(driver);
-        let connection = Connection { link, address: address.clone(), _closes: Arc::new(closes) };
+        let (ended, closes) = self.spawn_driver(driver);
+        let connection = Connection { link, address: address.clone(), ended, _closes: Arc::new(closes) };
         self.introduce(&connection, &hello).await?;
         Ok(connection)
     }
 
     /// Reads and writes the connection until nobody holds it any more. Calls that were abandoned without an answer would
     /// hold it forever when the server is gone without a word, so it is given up after another deadline.
-    fn spawn_driver(&self, driver: impl Future<Output = ()> + Send + 'static) -> DropGuard {
-        let (dropped, stop, grace) = (CancellationToken::new(), self.stop.clone(), self.timeout());
-        let abandoned = dropped.clone();
+    fn spawn_driver(
+        &self,
+        driver: impl Future<Output = ()> + Send + 'static,
+    ) -> (CancellationToken, DropGuard) {
+        let (dropped, stop, grace) = (CancellationToken::new(), self.stop.clone(), self.confirmed_within());
+        let (abandoned, ended) = (dropped.clone(), CancellationToken::new());
+        let end = ended.clone();
         self.tasks.spawn(async move {
             let over = async {
                 abandoned.cancelled().await;
@@ -168,14 +193,15 @@ impl Dialer {
                 () = over => {}
                 () = stop.cancelled() => {}
             }
+            end.cancel();
         });
-        dropped.drop_guard()
+        (ended, dropped.drop_guard())
     }
 
     /// The first commands of a connection, of which the last two may fail.
     fn hello(&self, peer: Peer) -> Result<Pipeline, LinkError> {
         let mut hello = Pipeline::new();
-        if let (user, Some(password)) = self.credentials(peer)? {
+        if let Some((user, password)) = self.credentials(peer)? {
             hello.cmd("AUTH");
             if let Some(user) = user {
                 hello.arg(user);
@@ -191,10 +217,7 @@ impl Dialer {
     }
 
     async fn introduce(&self, connection: &Connection, hello: &Pipeline) -> Result<(), LinkError> {
-        let values = connection.send(hello).await.map_err(|mut error| {
-            error.ambiguous = false;
-            error
-        })?;
+        let values = connection.send(hello).await.map_err(LinkError::unsent)?;
         // Names are courtesy: older servers do not know them all, and a user may not be allowed to give them.
         let needed = values.len().saturating_sub(2);
         match first_error(values.get(..needed).unwrap_or_default()) {
@@ -207,28 +230,30 @@ impl Dialer {
     }
 
     /// The password file is read at every connect, so that a password may be changed while we run.
-    fn credentials(&self, peer: Peer) -> Result<(Option<String>, Option<String>), LinkError> {
+    fn credentials(&self, peer: Peer) -> Result<Option<(Option<String>, String)>, LinkError> {
         let of_url = (self.login.username().map(str::to_owned), self.login.password().map(str::to_owned));
         let configured = &self.options.credentials;
-        let is_configured = configured.username.is_some() || configured.password_file.is_some();
-        let sentinels = matches!(self.options.mode, crate::redis::RedisMode::Sentinel { .. });
-        match peer {
-            Peer::Sentinel => return Ok(of_url),
-            Peer::Server if !is_configured && sentinels => return Ok((None, None)),
-            Peer::Server if !is_configured => return Ok(of_url),
-            Peer::Server => {}
-        }
-        let password = match &configured.password_file {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    denied(&format!("the password file {} cannot be read: {error}", path.display()))
-                })?;
-                let text = text.strip_suffix('\n').unwrap_or(&text);
-                Some(text.strip_suffix('\r').unwrap_or(text).to_owned())
-            }
-            None => of_url.1,
+        let sentinels = matches!(self.options.mode, RedisMode::Sentinel { .. });
+        let (user, password) = match peer {
+            Peer::Sentinel => of_url,
+            // What the addresses of Sentinels say is for them.
+            Peer::Server if sentinels => (configured.username.clone(), self.password()?),
+            Peer::Server => (configured.username.clone().or(of_url.0), self.password()?.or(of_url.1)),
         };
-        Ok((configured.username.clone().or(of_url.0), password))
+        if user.is_none() && password.is_none() {
+            return Ok(None);
+        }
+        // Some users need no password, but to be one of them it takes a name.
+        Ok(Some((user, password.unwrap_or_default())))
+    }
+
+    fn password(&self) -> Result<Option<String>, LinkError> {
+        let Some(path) = &self.options.credentials.password_file else { return Ok(None) };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            denied(&format!("the password file {} cannot be read: {error}", path.display()))
+        })?;
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(Some(text.strip_suffix('\r').unwrap_or(text).to_owned()))
     }
 
     async fn stream(&self, address: &Address) -> Result<Box<dyn Stream>, LinkError> {
@@ -237,6 +262,8 @@ impl Dialer {
             .map_err(|error| LinkError::io(&error))?;
         // Small commands must not wait for the acknowledgement of those before.
         tcp.set_nodelay(true).map_err(|error| LinkError::io(&error))?;
+        let keepalive = TcpKeepalive::new().with_time(IDLE).with_interval(IDLE);
+        SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(|error| LinkError::io(&error))?;
         match &self.tls {
             Some(tls) => Ok(Box::new(tls.secure(&address.host, tcp).await?)),
             None => Ok(Box::new(tcp)),

@@ -47,6 +47,12 @@ impl LinkError {
         self
     }
 
+    /// The same error of something that came before the command.
+    pub(super) fn unsent(mut self) -> Self {
+        self.ambiguous = false;
+        self
+    }
+
     /// Says where it happened.
     pub(super) fn at(mut self, place: &impl std::fmt::Display) -> Self {
         self.reason = format!("{place}: {}", self.reason);

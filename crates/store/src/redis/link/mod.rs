@@ -14,6 +14,7 @@ mod deliver;
 mod dial;
 mod error;
 mod facts;
+mod group;
 mod node;
 mod outage;
 mod probe;
@@ -40,7 +41,7 @@ use tokio_util::task::TaskTracker;
 
 use self::address::Server;
 pub(crate) use self::address::shown;
-use self::deliver::Redirected;
+use self::deliver::Call;
 use self::dial::Dialer;
 pub(crate) use self::error::LinkError;
 use self::error::first_error;
@@ -116,19 +117,24 @@ impl Links {
         let durability = self.options.durability;
         let confirmation =
             if writes { Confirmation::of(durability, &self.options.key_prefix, key) } else { None };
-        let patience = confirmation.as_ref().map_or(Duration::ZERO, |_| Confirmation::patience(durability));
+        // Of two confirmations, because one for others may be on its way.
+        let patience =
+            confirmation.as_ref().map_or(Duration::ZERO, |_| Confirmation::patience(durability) * 2);
         let deadline = Deadline::within(self.options.timeout + patience);
-        let confirmed = |mut call: Pipeline| {
+        let marked = |mut commands: Pipeline| {
             if let Some(confirmation) = &confirmation {
-                confirmation.append_to(&mut call);
+                confirmation.mark(&mut commands);
             }
-            call
+            commands
         };
+        let confirm = confirmation.as_ref().map(Confirmation::command);
+        let call = marked(script.by_name(key, args));
         let mut answers =
-            self.deliver(&confirmed(script.by_name(key, args)), key, deadline, Redirected::Whole).await?;
+            self.deliver(Call { commands: &call, confirm: confirm.as_ref() }, key, deadline).await?;
         if matches!(answers.first(), Some(Value::ServerError(error)) if error.code() == "NOSCRIPT") {
-            let by_text = confirmed(script.by_text(key, args));
-            answers = self.deliver(&by_text, key, deadline, Redirected::Whole).await?;
+            let call = marked(script.by_text(key, args));
+            answers =
+                self.deliver(Call { commands: &call, confirm: confirm.as_ref() }, key, deadline).await?;
         }
         if let Some(Value::ServerError(error)) = answers.first() {
             return Err(LinkError::answered(error).of_script());
@@ -143,7 +149,7 @@ impl Links {
     /// there. The first error among the answers is the error of the call.
     pub(crate) async fn pipe(&self, pipeline: &Pipeline, key: &str) -> Result<Vec<Value>, LinkError> {
         let deadline = Deadline::within(self.options.timeout);
-        let answers = self.deliver(pipeline, key, deadline, Redirected::Each).await?;
+        let answers = self.deliver(Call { commands: pipeline, confirm: None }, key, deadline).await?;
         match first_error(&answers) {
             Some(error) => Err(LinkError::answered(error)),
             None => Ok(answers),
@@ -172,6 +178,9 @@ impl Links {
         let masters = self.servers.masters();
         let asked = masters.iter().map(|node| async {
             let answers = node.exchange(0, &time, deadline).await?;
+            if let Some(error) = first_error(&answers) {
+                return Err(LinkError::answered(error).at(&node.address()));
+            }
             answers.first().and_then(micros).ok_or_else(|| LinkError::protocol("TIME without a time"))
         });
         let (mut times, mut failure) = (Vec::new(), None);

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::address::Address;
 use super::dial::{Connection, Dialer, Peer};
 use super::error::LinkError;
+use super::group::Group;
 
 /// Until when a call has to be over.
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +36,20 @@ impl Deadline {
 
 /// One server, or the one that is primary now, with a few connections.
 pub(super) struct Node {
-    dialer: Arc<Dialer>,
+    pub(super) dialer: Arc<Dialer>,
     peer: Peer,
     address: Mutex<Address>,
-    lanes: Box<[Lane]>,
+    lanes: Lanes,
     /// Why calls fail at once. Set when one has failed in a way that others would, cleared by the probe alone.
     down: Mutex<Option<LinkError>>,
     /// Ask whether it is the primary: Sentinels may name a server that is not any more.
     primary_only: bool,
+}
+
+/// At least one.
+struct Lanes {
+    first: Lane,
+    others: Vec<Lane>,
 }
 
 /// A place for one multiplexed connection. Calls of one partition always take the same, so they stay in order.
@@ -51,11 +58,14 @@ struct Lane {
     current: Mutex<Option<Connection>>,
     /// Held while connecting, so that many calls wait for one connection instead of making many.
     connecting: tokio::sync::Mutex<()>,
+    /// Calls that wait to be confirmed.
+    group: Group,
 }
 
 impl Node {
     pub(super) fn new(dialer: Arc<Dialer>, peer: Peer, address: Address, lanes: usize) -> Self {
-        let lanes = (0..lanes.max(1)).map(|_| Lane::default()).collect();
+        let others = (1..lanes).map(|_| Lane::default()).collect();
+        let lanes = Lanes { first: Lane::default(), others };
         Self {
             dialer,
             peer,
@@ -88,14 +98,12 @@ impl Node {
     }
 
     pub(super) fn set_down(&self, error: &LinkError) {
-        let mut error = error.clone();
-        error.ambiguous = false;
-        self.down.lock().get_or_insert(error);
+        self.down.lock().get_or_insert_with(|| error.clone().unsent());
     }
 
     /// The probe got through. Connections of before may hang although the server answers others.
     pub(super) fn set_up(&self) {
-        for lane in &self.lanes {
+        for lane in std::iter::once(&self.lanes.first).chain(&self.lanes.others) {
             lane.current.lock().take();
         }
         self.down.lock().take();
@@ -108,9 +116,7 @@ impl Node {
         pipeline: &Pipeline,
         deadline: Deadline,
     ) -> Result<Vec<Value>, LinkError> {
-        let Some(lane) = self.lanes.get(usize::from(slot) % self.lanes.len()) else {
-            return Err(LinkError::protocol("a node without connections"));
-        };
+        let lane = self.lane(slot);
         let connection = timeout_at(deadline.at, self.connection(lane))
             .await
             .unwrap_or_else(|_| Err(deadline.late().at(&self.address())))?;
@@ -128,6 +134,18 @@ impl Node {
             lane.give_up(&connection);
         }
         answers
+    }
+
+    /// The calls of these keys that wait to be confirmed.
+    pub(super) fn group(&self, slot: u16) -> &Group {
+        &self.lane(slot).group
+    }
+
+    fn lane(&self, slot: u16) -> &Lane {
+        match usize::from(slot) % (self.lanes.others.len() + 1) {
+            0 => &self.lanes.first,
+            number => self.lanes.others.get(number - 1).unwrap_or(&self.lanes.first),
+        }
     }
 
     async fn connection(&self, lane: &Lane) -> Result<Connection, LinkError> {
@@ -153,7 +171,8 @@ impl Node {
         if self.primary_only {
             let within = self.dialer.timeout();
             let role = tokio::time::timeout(within, super::sentinel::check_primary(&connection)).await;
-            role.unwrap_or_else(|_| Err(LinkError::late(within).at(&address)))?;
+            let role = role.unwrap_or_else(|_| Err(LinkError::late(within).at(&address)));
+            role.map_err(LinkError::unsent)?;
         }
         Ok(connection)
     }
@@ -164,7 +183,7 @@ impl Node {
 
     fn usable(&self, lane: &Lane) -> Option<Connection> {
         let current = lane.current.lock().clone()?;
-        (current.address == *self.address.lock()).then_some(current)
+        (current.is_open() && current.address == *self.address.lock()).then_some(current)
     }
 }
 

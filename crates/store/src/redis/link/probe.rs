@@ -62,6 +62,16 @@ impl Links {
         }
     }
 
+    /// Notes that nobody could be listened to. Without calls that may be the first sign of an outage. In a cluster it
+    /// says nothing: another node is listened to then.
+    pub(super) fn note_of_listening(&self, error: &LinkError, started: Instant) {
+        if let Servers::One(node) | Servers::Primary { node, .. } = &self.servers
+            && error.is_silence()
+        {
+            self.note(error, Some(node), PROBE, started);
+        }
+    }
+
     async fn probe(&self) {
         let mut patience = FIRST_PATIENCE;
         loop {
@@ -120,8 +130,11 @@ impl Links {
         let connection = node.dial().await?;
         let mut write = Pipeline::new();
         write.cmd("SET").arg(&key).arg(1).arg("PX").arg(LIVES_MILLIS);
-        connection.ask(&write).await?;
-        node.set_up();
+        match connection.ask(&write).await {
+            // Whoever may run scripts need not be allowed to do this; the server is there.
+            Err(error) if error.is_outage() => return Err(error),
+            _ => node.set_up(),
+        }
         Ok(())
     }
 
@@ -129,8 +142,10 @@ impl Links {
         let connection = node.dial().await?;
         let mut ping = Pipeline::new();
         ping.cmd("PING");
-        connection.ask(&ping).await?;
-        node.set_up();
+        match connection.ask(&ping).await {
+            Err(error) if error.is_outage() => return Err(error),
+            _ => node.set_up(),
+        }
         Ok(())
     }
 }

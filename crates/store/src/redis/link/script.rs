@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 
 use super::error::{LinkError, Scope};
 use super::slot::hash_tag;
@@ -65,7 +65,7 @@ impl Confirmation {
         }
     }
 
-    /// How much longer than without a call may take.
+    /// How long it may take.
     pub(super) const fn patience(durability: RedisDurability) -> Duration {
         match durability {
             RedisDurability::Memory => Duration::ZERO,
@@ -73,26 +73,28 @@ impl Confirmation {
         }
     }
 
-    /// Appends the commands. `WAIT` waits for the last write *of its connection*. A repeated call finds its answer and
+    /// Appends a small write. `WAIT` waits for the last write *of its connection*. A repeated call finds its answer and
     /// writes nothing, and what it finds may have been written over another connection and not be confirmed at all.
-    /// So a small write of our own goes in front; it is confirmed only after everything before it.
-    pub(super) fn append_to(&self, pipeline: &mut Pipeline) {
-        // Zero would mean forever.
-        let millis = |within: &Duration| u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1);
+    /// So a write of our own goes in between; it is confirmed only after everything before it.
+    pub(super) fn mark(&self, pipeline: &mut Pipeline) {
         let (Self::Replicas { mark, .. } | Self::Disk { mark, .. }) = self;
         let lives = u64::try_from(MARK_LIVES.as_millis()).unwrap_or(u64::MAX);
         pipeline.cmd("SET").arg(mark).arg(1).arg("PX").arg(lives);
+    }
+
+    /// The command that waits; others may be confirmed by the same.
+    pub(super) fn command(&self) -> Cmd {
+        // Zero would mean forever.
+        let millis = |within: &Duration| u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1);
         match self {
             Self::Replicas { wanted, within, .. } => {
-                pipeline.cmd("WAIT").arg(*wanted).arg(millis(within));
+                redis::cmd("WAIT").arg(*wanted).arg(millis(within)).take()
             }
-            Self::Disk { within, .. } => {
-                pipeline.cmd("WAITAOF").arg(1).arg(0).arg(millis(within));
-            }
+            Self::Disk { within, .. } => redis::cmd("WAITAOF").arg(1).arg(0).arg(millis(within)).take(),
         }
     }
 
-    /// Checks the answers to the commands of [`Confirmation::append_to`].
+    /// Checks the answers to the mark and the command.
     pub(super) fn check(&self, answers: &[Value]) -> Result<(), LinkError> {
         let missing =
             |reason: String| Err(LinkError::new(Failure::NotReplicated, Scope::Call, reason).sent());

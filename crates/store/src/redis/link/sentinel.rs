@@ -10,6 +10,7 @@ use redis::{Pipeline, Value};
 use super::address::{Address, Server};
 use super::dial::{Connection, Dialer, Peer};
 use super::error::{LinkError, Scope, first_error};
+use super::facts::Facts;
 use super::node::{Deadline, Node};
 use crate::Failure;
 
@@ -92,21 +93,27 @@ impl Sentinels {
 
 /// Asks a server whether it is a primary.
 pub(super) async fn check_primary(connection: &Connection) -> Result<(), LinkError> {
+    let role = match Facts::ask(connection).await? {
+        Some(facts) => facts.role,
+        // Who may not say hello may be allowed to ask for this.
+        None => role(connection).await?,
+    };
+    if role == "master" {
+        return Ok(());
+    }
+    let reason = "the server that the Sentinels name is not the primary (yet)";
+    Err(LinkError::new(Failure::ReadOnly, Scope::Connection, reason).at(&connection.address))
+}
+
+async fn role(connection: &Connection) -> Result<String, LinkError> {
     let mut role = Pipeline::new();
     role.cmd("ROLE");
-    let answer = connection.ask(&role).await.map_err(|mut error| {
-        error.ambiguous = false;
-        error
-    })?;
-    match answer.first() {
-        Some(Value::Array(parts)) if matches!(parts.first(), Some(Value::BulkString(role)) if role == b"master") => {
-            Ok(())
-        }
-        _ => Err(LinkError::new(
-            Failure::ReadOnly,
-            Scope::Connection,
-            "the server that the Sentinels name is not the primary (yet)",
-        )
-        .at(&connection.address)),
+    let answers = connection.ask(&role).await?;
+    match answers.first() {
+        Some(Value::Array(parts)) => match parts.first() {
+            Some(Value::BulkString(role)) => Ok(String::from_utf8_lossy(role).into_owned()),
+            _ => Err(LinkError::protocol("ROLE without a role")),
+        },
+        _ => Err(LinkError::protocol("ROLE without a role")),
     }
 }

@@ -81,7 +81,10 @@ impl Links {
         match self.options.durability {
             RedisDurability::Memory => {
                 // Nothing else is sent, so see whether the server answers commands at all.
-                connection.ask(&single(&["PING"])).await?;
+                match connection.ask(&single(&["PING"])).await {
+                    Err(error) if error.is_outage() => return Err(error),
+                    _ => {}
+                }
             }
             RedisDurability::Wait { replicas, .. } => warn_of_few_replicas(connection, replicas).await?,
             RedisDurability::Aof { .. } => check_disk(connection).await?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::address::Address;
 use super::error::LinkError;
@@ -47,9 +47,11 @@ async fn listen(links: Arc<Links>, channel: String, out: mpsc::Sender<Heard>) {
             ended = hear(&links, &channel, attempt, &out) => ended,
         };
         let Ended { error, heard } = ended;
-        tracing::debug!(channel, error = error.reason, "subscription broke");
-        (attempt, wait) =
-            if heard { (attempt + 1, FIRST_PAUSE) } else { (attempt + 1, (wait * 2).min(LONGEST_PAUSE)) };
+        if !heard && !error.is_outage() {
+            tracing::warn!(channel, reason = error.reason, "changes made by other replicas are not heard of");
+        }
+        attempt += 1;
+        wait = if heard { FIRST_PAUSE } else { (wait * 2).min(LONGEST_PAUSE) };
         tokio::select! {
             () = links.stop.cancelled() => return,
             () = out.closed() => return,
@@ -67,9 +69,13 @@ struct Ended {
 /// Listens until the connection breaks.
 async fn hear(links: &Links, channel: &str, attempt: usize, out: &mpsc::Sender<Heard>) -> Ended {
     let address = links.listening_address(attempt).await;
+    let started = Instant::now();
     match connect(links, channel, &address).await {
         Ok(halves) => Ended { error: forward(links, &address, halves, out).await, heard: true },
-        Err(error) => Ended { error, heard: false },
+        Err(error) => {
+            links.note_of_listening(&error, started);
+            Ended { error, heard: false }
+        }
     }
 }
 

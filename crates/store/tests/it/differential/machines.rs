@@ -82,8 +82,12 @@ impl Machines {
         self.parts.values_mut().for_each(|machine| machine.turn(now));
     }
 
+    /// The process ends and another one takes over. Where the state lies elsewhere that is nothing to it.
     pub fn restart(&mut self) {
-        self.parts.values_mut().for_each(Machine::restart);
+        match self.split {
+            Split::None => self.parts.values_mut().for_each(Machine::restart),
+            Split::Partitions => self.turn(self.now),
+        }
     }
 
     pub fn requests(&self) -> BTreeMap<RequestRef, (RequestDoc, RequestState)> {

@@ -1,4 +1,8 @@
-//! The store on a real Redis under test.
+//! The store on a real Redis under test, and what only this store does.
+
+mod faults;
+mod keys;
+mod replicas;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
