@@ -2,6 +2,7 @@
 
 mod alone;
 mod cluster;
+mod durability;
 mod outages;
 mod sentinel;
 mod start;

@@ -211,3 +211,58 @@ async fn a_command_that_is_forbidden_is_no_outage() {
     assert!(linked.links.health().available);
     linked.close().await;
 }
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_nobody_used_it_is_no_failure() {
+    let directory = directory();
+    let server = server(&directory).start().await;
+    let linked = Linked::to(&server).await;
+    for _ in 0..3 {
+        linked.count().await.unwrap();
+        let clients = || server.ask::<String>(&["CLIENT", "LIST", "TYPE", "normal"]);
+        assert!(clients().contains("name=seawall"));
+        let mut admin = server.connection();
+        redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"]).exec(&mut admin).unwrap();
+        // Several looks, so that our side has had its turn, too.
+        let mut looks = 0;
+        eventually(PATIENCE, || {
+            looks += 1;
+            let is_gone = looks > 3 && !clients().contains("name=seawall");
+            async move { if is_gone { Ok(()) } else { Err("it is still there") } }
+        })
+        .await;
+    }
+    linked.count().await.unwrap();
+    assert_eq!(linked.outages(), 0);
+    linked.close().await;
+}
+
+#[tokio::test]
+async fn an_outage_is_noticed_without_calls() {
+    let directory = directory();
+    let mut server = server(&directory).start().await;
+    let linked = Linked::to(&server).await;
+    let mut heard = linked.links.subscribe("seawall:1:changes".to_owned());
+    assert_eq!(heard.recv().await, Some(crate::redis::link::Heard::Gap));
+    server.kill9();
+    eventually(PATIENCE, || async {
+        if linked.links.health().available { Err("nothing was noticed") } else { Ok(()) }
+    })
+    .await;
+    server.restart().await;
+    assert_eq!(heard.recv().await, Some(crate::redis::link::Heard::Gap));
+    linked.recovered().await;
+    linked.close().await;
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_is_that_user() {
+    let directory = directory();
+    let server = server(&directory).arg("user", "guest on nopass ~seawall:* &* +@all").start().await;
+    let mut options = RedisOptions::standalone(&server.url());
+    options.credentials.username = Some("guest".to_owned());
+    let linked = Linked::open(options).await.unwrap();
+    let who = linked.links.pipe(&command(&["ACL", "WHOAMI"]), KEY).await.unwrap();
+    assert_eq!(who, [Value::BulkString(b"guest".to_vec())]);
+    linked.close().await;
+}
