@@ -230,6 +230,7 @@ fn snapshot(store: &dyn StateStore, now: Timestamp) -> StateSnapshot {
         oldest_pending_seconds: Duration::from_millis(due.unsigned_abs()).as_secs_f64(),
         outages: stats.outages,
         outage_seconds: stats.outage_seconds,
+        losses: stats.state_losses,
         publishes: stats.commits,
         publish_seconds: stats.commit_seconds,
         published_created: stats.published_created,

@@ -27,6 +27,8 @@ pub struct StateSnapshot {
     pub oldest_pending_seconds: f64,
     pub outages: u64,
     pub outage_seconds: f64,
+    /// Times everything that had been in the store was gone.
+    pub losses: u64,
     /// Writes to the sink and the time they took together.
     pub publishes: u64,
     pub publish_seconds: f64,
@@ -115,7 +117,10 @@ fn encode_store(state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>) -> f
     ConstCounter::new(state.outages).encode(outages.encode_family(&label)?)?;
     let help = "Time the state store was unavailable.";
     let mut seconds = encoder.encode_descriptor("state_outage_seconds", help, None, MetricType::Counter)?;
-    ConstCounter::new(state.outage_seconds).encode(seconds.encode_family(&label)?)
+    ConstCounter::new(state.outage_seconds).encode(seconds.encode_family(&label)?)?;
+    let help = "Times the state store was found empty where there had been state.";
+    let mut losses = encoder.encode_descriptor("state_losses", help, None, MetricType::Counter)?;
+    ConstCounter::new(state.losses).encode(losses.encode_family(&label)?)
 }
 
 fn encode_publishing(state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
