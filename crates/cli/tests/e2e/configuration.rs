@@ -1,5 +1,6 @@
 //! A mistake in the configuration is found before anything else happens, and named.
 
+use seawall_testkit::redis::RedisServer;
 use seawall_testkit::{Alert, Client, Samples, Seawall, eventually, free_port};
 
 use crate::support::{SOON, fire, requests_in, run, scene, the_storm};
@@ -111,6 +112,29 @@ async fn a_reload_changes_the_rules_and_a_bad_one_changes_nothing_and_says_so() 
     client.fire(&Alert::pods("PodCrashLooping", "still", 5)).await.expect("an answer");
     the_storm(&client.requests("namespace=still").await);
     assert_eq!(fire(&client, &Alert::new("DiskFull", "prod", "db-0")).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_reload_that_would_move_what_is_open_in_redis_is_refused_as_a_whole() {
+    let scene = scene().await;
+    let redis = RedisServer::start(&scene, "redis").await;
+    let config = |more: &str| format!("state: {{kind: redis, redis: {{urls: ['{}']}}}}\n{more}", redis.url());
+    let seawall = scene.seawall("seawall").config(&config(STRICT)).start().await;
+    let client = seawall.client();
+    let spanning =
+        "dedup: {ttl: 7m}\nstorm: {rules: [{name: rate, groupBy: [alertname], threshold: 100, hold: 0s}]}";
+    scene.file("seawall.yaml", &config(spanning));
+    seawall.process().signal("HUP");
+    reloaded(&client, "failure").await;
+    said(&seawall, "another `state.redis.keyPrefix`").await;
+    client.fire(&Alert::pods("PodCrashLooping", "still", 5)).await.expect("an answer");
+    the_storm(&client.requests("namespace=still").await);
+
+    scene.file("seawall.yaml", &config(LAX));
+    seawall.process().signal("HUP");
+    reloaded(&client, "success").await;
+    client.fire(&Alert::pods("PodCrashLooping", "after", 5)).await.expect("an answer");
+    assert_eq!(client.requests("namespace=after").await.len(), 5);
 }
 
 async fn reloaded(client: &Client, outcome: &str) {
