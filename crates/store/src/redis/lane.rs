@@ -20,7 +20,7 @@ use super::wire::{self, DecideAnswer, DecideCall, Item, PolicyWire};
 use crate::StoreError;
 
 /// Signals in one call: a few milliseconds of the server, which serves nobody else meanwhile.
-const CALL_SIGNALS: usize = 256;
+const CALL_SIGNALS: usize = 128;
 /// Calls that may wait for one partition: each is one HTTP request, of which the edge admits 1024 at once by default.
 const QUEUE: usize = 1024;
 /// How long a lane without work is kept.
@@ -71,7 +71,7 @@ impl Lanes {
         }
         open.insert(partition.clone(), lane);
         let lane = Lane { core: Arc::clone(core), record: core.keys.record(&partition), partition, queue };
-        core.tasks.spawn(lane.run());
+        core.lane_tasks.spawn(lane.run());
         Ok(())
     }
 

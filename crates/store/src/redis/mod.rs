@@ -14,6 +14,7 @@
 //! ```
 
 mod counters;
+pub mod doctor;
 mod feed;
 mod lane;
 mod link;

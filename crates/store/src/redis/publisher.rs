@@ -26,9 +26,10 @@ const SIDE_BY_SIDE: usize = 16;
 pub(super) const LOOK_AT_CLOCK: Duration = Duration::from_millis(200);
 /// When to try again what could not be done.
 const AGAIN: i64 = 1_000;
-/// A look at a partition sees this part of its incidents, and at least [`LEAST_SWEPT`]: all of them within minutes.
-const SWEPT_PART: u64 = 20;
-const LEAST_SWEPT: usize = 64;
+/// A look at a partition goes through one part in so many of its incidents, so through all of them within minutes.
+const SWEPT_PART: usize = 20;
+/// Incidents that one call goes through.
+const SWEPT: usize = 256;
 
 /// When which partition is to be served.
 #[derive(Default)]
@@ -146,15 +147,18 @@ impl Core {
 
     async fn look_at(&self, partition: Partition, noted: i64, sweep: Option<usize>) -> Result<(), LinkError> {
         let record = self.keys.record(&partition);
-        let summary = self.summary(&record).await?;
-        if !summary.exists {
-            return self.forget_partition(&partition, noted).await;
-        }
-        let part = usize::try_from(summary.incidents / SWEPT_PART).unwrap_or(usize::MAX);
-        let sweep = sweep.unwrap_or(part.max(LEAST_SWEPT));
+        let (mut look, mut looked) = (true, 0);
         loop {
-            let asked = TickCall { most: AT_ONCE.max(sweep), sweep, look: true, release: false };
-            if !self.tick(&record, asked).await?.more {
+            let asked = TickCall { most: AT_ONCE, sweep: sweep.unwrap_or(SWEPT), look, release: false };
+            let answer = self.tick(&record, asked).await?;
+            if !answer.exists {
+                return self.forget_partition(&partition, noted).await;
+            }
+            looked += SWEPT;
+            look = false;
+            let enough =
+                sweep.is_some() || answer.other_lease != 0 || looked >= answer.incidents / SWEPT_PART;
+            if enough && !answer.more {
                 return Ok(());
             }
         }

@@ -9,6 +9,7 @@ use redis::{FromRedisValue, Value};
 use seawall_engine::Explanation;
 use seawall_model::{Fingerprint, RemediationRequestStatus, RequestRef};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::link::LinkError;
 use super::partition::{Partition, sibling};
@@ -44,6 +45,13 @@ where
     stream::iter(asked).buffer_unordered(SIDE_BY_SIDE).try_concat().await
 }
 
+/// What lies about one storm.
+#[derive(Default)]
+struct Halves {
+    facts: Option<Vec<u8>>,
+    course: Option<Vec<u8>>,
+}
+
 /// Names say which problem they are about, but for the second half of its fingerprint.
 fn may_be(name: &str, filter: &RequestFilter) -> bool {
     let of = |fingerprint: Fingerprint| format!("/rr-{:016x}-", fingerprint.prefix());
@@ -57,7 +65,7 @@ struct Found(u64, Vec<FoundRequest>);
 #[serde(untagged)]
 enum FoundRequest {
     Request(Bytes, Bytes, StateWire),
-    Missing(bool),
+    Missing(IgnoredAny),
 }
 
 impl Core {
@@ -202,18 +210,20 @@ impl Core {
         let mut ask = redis::pipe();
         ask.cmd("HGETALL").arg(sibling(record, "s"));
         let fields: Vec<(Vec<u8>, Vec<u8>)> = typed(self.one(&ask, record).await?)?;
-        let mut halves: BTreeMap<u64, (Option<Vec<u8>>, Option<Vec<u8>>)> = BTreeMap::new();
+        let mut halves: BTreeMap<u64, Halves> = BTreeMap::new();
         for (field, value) in fields {
             let Some((kind @ (b'f' | b'c'), number)) = field.split_last() else { continue };
             // The other fields begin with a letter: they name the storm of a request.
             let Some(number) = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok()) else {
                 continue;
             };
-            let half = halves.entry(number).or_default();
-            if *kind == b'f' { half.0 = Some(value) } else { half.1 = Some(value) }
+            let halves = halves.entry(number).or_default();
+            *(if *kind == b'f' { &mut halves.facts } else { &mut halves.course }) = Some(value);
         }
         let whole = halves.into_iter().filter_map(|(number, halves)| match halves {
-            (Some(facts), Some(course)) => Some(Storm::decode(&facts, &course).map(|storm| (number, storm))),
+            Halves { facts: Some(facts), course: Some(course) } => {
+                Some(Storm::decode(&facts, &course).map(|storm| (number, storm)))
+            }
             _ => None,
         });
         whole.collect()

@@ -8,6 +8,7 @@ use seawall_model::{
     StormState, Timestamp,
 };
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::link::LinkError;
 use super::wire::{self, DocBody, decode, moment, parse_ref, storm_type, unreadable};
@@ -97,10 +98,12 @@ pub(super) struct Storm {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum StateWire {
-    /// Which is tried first matters: the shortest array has to be last.
-    Closed(CompactString, Bytes, Bytes, Resources, i64, u64),
-    Storm(CompactString, Bytes, Bytes, Vec<Bytes>),
-    Incident(CompactString, Bytes, Bytes),
+    /// What it is, fingerprint or facts, incident or course, [`Resources`], when it last changed, epoch.
+    Closed(IgnoredAny, Bytes, Bytes, Resources, IgnoredAny, u64),
+    /// What it is, facts, course, resources.
+    Storm(IgnoredAny, Bytes, Bytes, Vec<Bytes>),
+    /// What it is, fingerprint, incident.
+    Incident(IgnoredAny, IgnoredAny, Bytes),
 }
 
 /// The fourth field of a closed state: of a storm its resources, of an incident what superseded it.

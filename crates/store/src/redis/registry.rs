@@ -90,7 +90,9 @@ impl Core {
         let registry = self.keys.registry();
         let mut note = redis::pipe();
         note.cmd("ZADD").arg(&registry);
-        noted.into_iter().for_each(|name| drop(note.arg(now).arg(name)));
+        for name in noted {
+            note.arg(now).arg(name);
+        }
         note.cmd("PEXPIRE").arg(&registry).arg(KEPT);
         self.pipe(&note, &registry).await.map(drop)
     }
@@ -103,7 +105,7 @@ impl Core {
                 continue;
             }
             let summary = self.summary(&self.keys.record(&partition)).await?;
-            if summary.exists && summary.incidents > 0 {
+            if summary.incidents > 0 {
                 let (was, is) = match spans {
                     true => ("only rules that group by namespace", "a rule that does not group by namespace"),
                     false => {

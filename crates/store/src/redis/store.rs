@@ -53,6 +53,8 @@ pub(super) struct Core {
     /// What is in the state, as of the last look.
     pub gauges: Mutex<Stats>,
     pub tasks: TaskTracker,
+    /// The lanes, which end when they have done what they were given.
+    pub lane_tasks: TaskTracker,
 }
 
 impl Core {
@@ -62,7 +64,7 @@ impl Core {
 
     /// The first argument of a script that changes state.
     pub fn call<T: Serialize>(&self, policy: &PolicyWire, asked: T) -> Vec<u8> {
-        wire::encode_named(&Call {
+        wire::encode(&Call {
             now: self.clock.now().as_millis(),
             replica: &self.replica,
             lease: i64::try_from(self.options.lease.as_millis()).unwrap_or(i64::MAX),
@@ -153,6 +155,7 @@ impl RedisStore {
             counters: Mutex::default(),
             gauges: Mutex::default(),
             tasks,
+            lane_tasks: TaskTracker::new(),
         });
         core.check_birth().await?;
         core.check_partitions().await?;
@@ -310,6 +313,8 @@ impl StateStore for RedisStore {
                 return Ok(());
             }
             self.core.lanes.close();
+            self.core.lane_tasks.close();
+            self.core.lane_tasks.wait().await;
             self.core.release_claims().await;
             self.stop.cancel();
             self.core.tasks.close();

@@ -293,6 +293,8 @@ pub(super) struct TickAnswer {
     pub modified: u64,
     pub deleted: u64,
     pub more: bool,
+    pub exists: bool,
+    pub incidents: usize,
 }
 
 #[derive(Serialize)]
@@ -311,8 +313,6 @@ pub(super) struct Summary {
     pub held: u64,
     pub first_hold: i64,
     pub storms: Vec<CompactString>,
-    pub exists: bool,
-    pub sequence: u64,
 }
 
 pub(super) fn storm_type(text: &str) -> &'static str {
@@ -329,13 +329,9 @@ pub(super) fn moment(millis: i64) -> Option<Timestamp> {
     (millis != 0).then(|| Timestamp::from_millis(millis))
 }
 
+/// With the names of the fields.
 pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
     // Encoding into memory fails only for sequences of unknown length, which nothing here has.
-    rmp_serde::to_vec(value).unwrap_or_default()
-}
-
-/// With the names of the fields.
-pub(super) fn encode_named(value: &impl Serialize) -> Vec<u8> {
     rmp_serde::to_vec_named(value).unwrap_or_default()
 }
 

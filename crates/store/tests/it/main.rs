@@ -17,6 +17,10 @@ mod redis_store {
     conformance!(crate::redis::Redis);
 }
 
+mod valkey_store {
+    conformance!(crate::redis::Valkey);
+}
+
 mod embedded_store {
     conformance!(crate::embedded::Embedded);
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 
+use crate::StoreError;
+
 /// A host and a port. Its text is safe to show.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Address {
@@ -42,6 +44,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    pub(super) fn parse_all(urls: &[String]) -> Result<Vec<Self>, StoreError> {
+        let servers: Result<Vec<Self>, String> = urls.iter().map(|url| Self::parse(url)).collect();
+        servers.map_err(|reason| StoreError::Refused { reason })
+    }
+
     /// # Errors
     /// What is wrong with the URL, for people.
     pub(super) fn parse(text: &str) -> Result<Self, String> {

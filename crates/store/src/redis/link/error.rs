@@ -142,6 +142,11 @@ impl LinkError {
         Self::new(class, Scope::Connection, reason)
     }
 
+    /// Whether the server would have done it if the key were there.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.class == Failure::ClusterDown && !self.is_outage()
+    }
+
     /// Whether other calls fail for the same reason until something changes.
     pub(super) const fn is_outage(&self) -> bool {
         !matches!(self.scope, Scope::Call)

@@ -25,6 +25,7 @@ mod slot;
 mod start;
 mod subscribe;
 mod tls;
+mod visit;
 
 #[cfg(test)]
 mod tests;
@@ -40,17 +41,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::address::Server;
-pub(crate) use self::address::shown;
+pub(crate) use self::address::{Address, shown};
 use self::deliver::Call;
 use self::dial::Dialer;
 pub(crate) use self::error::LinkError;
 use self::error::first_error;
+pub(crate) use self::facts::Facts;
 use self::node::Deadline;
+pub(crate) use self::node::Node;
 use self::outage::Outages;
 use self::script::Confirmation;
 pub(crate) use self::script::Script;
 use self::servers::Servers;
 pub(crate) use self::subscribe::Heard;
+pub(crate) use self::visit::{Guest, Visit};
 use super::RedisOptions;
 use crate::{Health, StoreError};
 
@@ -79,12 +83,7 @@ impl Links {
         stop: CancellationToken,
     ) -> Result<Arc<Self>, StoreError> {
         start::check_options(&options)?;
-        let servers = options
-            .urls
-            .iter()
-            .map(|url| Server::parse(url))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|reason| StoreError::Refused { reason })?;
+        let servers = Server::parse_all(&options.urls)?;
         let dialer = Arc::new(Dialer::new(Arc::clone(&options), &servers, tasks.clone(), stop.clone())?);
         let links = Arc::new_cyclic(|me| Self {
             servers: Servers::new(&options, &dialer, &servers),

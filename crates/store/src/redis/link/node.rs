@@ -35,7 +35,7 @@ impl Deadline {
 }
 
 /// One server, or the one that is primary now, with a few connections.
-pub(super) struct Node {
+pub(crate) struct Node {
     pub(super) dialer: Arc<Dialer>,
     peer: Peer,
     address: Mutex<Address>,
@@ -81,7 +81,7 @@ impl Node {
         Self { primary_only: true, ..self }
     }
 
-    pub(super) fn address(&self) -> Address {
+    pub(crate) fn address(&self) -> Address {
         self.address.lock().clone()
     }
 

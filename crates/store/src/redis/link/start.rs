@@ -93,7 +93,7 @@ impl Links {
     }
 }
 
-fn check_facts(facts: &Facts, mode: &RedisMode) -> Result<(), LinkError> {
+pub(super) fn check_facts(facts: &Facts, mode: &RedisMode) -> Result<(), LinkError> {
     if facts.is_too_old() {
         return Err(never(format!(
             "the server is {facts}; Seawall needs Redis {OLDEST} or newer, or Valkey"

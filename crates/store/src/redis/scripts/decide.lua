@@ -34,6 +34,7 @@ if not load_partition() then
 end
 local held_before = part.held
 -- The first write is one that fails when memory has run out.
+local mine = claim(input.replica, input.lease)
 save_partition()
 
 local function read_signal(at)
@@ -189,7 +190,6 @@ for at = 1, #asked.signals do
   decisions[at] = tell(decide(read_signal(at)))
 end
 
-local mine = claim(input.replica, input.lease)
 save_all(input.channel)
 if due ~= 0 and not mine then
   -- Whoever publishes for this partition does not know yet that there is something to do.

@@ -4,7 +4,7 @@
 -- ARGV[1]   msgpack map: now (ms), replica, lease (ms), channel, policy, asked = most (things done at most), sweep (incidents
 --           and closed requests looked at, 0 for none), look (also renew the expiry of everything), release
 -- Returns   msgpack array: { lease end of another replica (ms, 0 when this one publishes), next due (ms, 0 for never),
---           added, modified, deleted, whether there is more to do now }
+--           added, modified, deleted, whether there is more to do now, whether the partition exists, its incidents }
 -- Errors    SEAWALL SUPERSEDED  a newer format: nothing was changed
 -- Atomic    one step. Only the replica that has the claim changes anything; one that has lost it is told so.
 -- Again     harmless: what was done is no longer due.
@@ -23,7 +23,7 @@ if asked.release then
     part.owner, part.lease = '', 0
     save_partition()
   end
-  return pack({ 0, 0, 0, 0, 0, false })
+  return pack({ 0, 0, 0, 0, 0, false, true, 0 })
 end
 -- A partition in which nothing is left is not kept alive by being looked at.
 local function is_empty()
@@ -33,10 +33,10 @@ local function is_empty()
   return true
 end
 if is_empty() then
-  return pack({ 0, 0, 0, 0, 0, false })
+  return pack({ 0, 0, 0, 0, 0, false, call('EXISTS', KEYS[1]) == 1, 0 })
 end
 if not claim(input.replica, input.lease) then
-  return pack({ part.lease, 0, 0, 0, 0, false })
+  return pack({ part.lease, 0, 0, 0, 0, false, true, 0 })
 end
 
 local done, deleted = 0, 0
@@ -110,7 +110,7 @@ local function forget_storm(storm)
   close_storm(storm, NOW)
   local number = storm.number
   call('HDEL', BASE .. 's', number .. 'f', number .. 'c', 'r' .. storm.facts.ref)
-  call('DEL', BASE .. 'a:' .. number, BASE .. 'm:' .. number)
+  call('UNLINK', BASE .. 'a:' .. number, BASE .. 'm:' .. number)
   storms[number] = false
 end
 
@@ -227,4 +227,4 @@ for _, agenda in ipairs({ 'h', 'z', 'e' }) do
   end
 end
 local added, modified = announced()
-return pack({ 0, next_due, added, modified, deleted, done >= asked.most })
+return pack({ 0, next_due, added, modified, deleted, done >= asked.most, true, call('HLEN', BASE .. 'i') })

@@ -1,7 +1,7 @@
 //! What lies in the server: bounded, with an expiry, and in one version.
 
 use seawall_model::{ManualClock, Policy};
-use seawall_store::{Failure, RedisStore, StateStore, StoreError};
+use seawall_store::{Failure, RedisStore, StoreError};
 
 use super::{Redis, patient};
 use crate::support::{Alert, MINUTE, SECOND, Scene, StoreUnderTest, counted, eventually, pods};

@@ -1,5 +1,6 @@
 //! The store on a real Redis under test, and what only this store does.
 
+mod durability;
 mod faults;
 mod keys;
 mod replicas;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use seawall_model::{ManualClock, Policy};
 use seawall_store::{RedisOptions, RedisStore, StateStore};
-use seawall_testkit::redis::{LossyWire, RedisServer};
+use seawall_testkit::redis::{Engine, LossyWire, RedisServer};
 use tempfile::TempDir;
 
 use crate::support::{StoreUnderTest, eventually};
@@ -144,5 +145,32 @@ impl StoreUnderTest for Lossy<'_> {
 
     async fn lose_answer(&self) {
         self.line.wire.lose_next_answer();
+    }
+}
+
+/// The same store on a current Valkey.
+pub struct Valkey(Redis);
+
+impl StoreUnderTest for Valkey {
+    async fn start(policy: Policy, clock: ManualClock) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = RedisServer::builder(directory.path(), "valkey").engine(Engine::Valkey).start().await;
+        Self(Redis::start_on(server, directory, policy, clock).await)
+    }
+
+    fn store(&self) -> Arc<dyn StateStore> {
+        self.0.store()
+    }
+
+    async fn crash_and_restart(&mut self, policy: &Policy) {
+        self.0.crash_and_restart(policy).await;
+    }
+
+    async fn restart(&mut self, policy: &Policy) {
+        self.0.restart(policy).await;
+    }
+
+    async fn settle(&self) {
+        self.0.settle().await;
     }
 }
