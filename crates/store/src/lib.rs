@@ -20,5 +20,6 @@ pub use api::{
 };
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use error::{Failure, StoreError};
+pub use redis::doctor;
 pub use redis::{Credentials, RedisDurability, RedisMode, RedisOptions, RedisStore};
 pub use seawall_engine::{ExplainedDecision, Explanation, MemberRecord, StormRecord};

@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::address::Server;
-pub(crate) use self::address::{Address, shown};
+pub(crate) use self::address::shown;
 use self::deliver::Call;
 use self::dial::Dialer;
 pub(crate) use self::error::LinkError;

@@ -67,9 +67,13 @@ pub(crate) struct Guest {
 impl Guest {
     pub(crate) async fn ask(&self, words: &[&str]) -> Result<Value, LinkError> {
         let within = self.options.timeout;
-        let answers = timeout(within, self.connection.ask(&single(words))).await;
+        let answers = timeout(within, self.connection.send(&single(words))).await;
         let answers = answers.unwrap_or_else(|_| Err(LinkError::late(within)))?;
-        answers.into_iter().next().ok_or_else(|| LinkError::protocol("an answer without a value"))
+        match answers.into_iter().next() {
+            Some(Value::ServerError(error)) => Err(LinkError::answered(&error)),
+            Some(answer) => Ok(answer),
+            None => Err(LinkError::protocol("an answer without a value")),
+        }
     }
 
     /// What the server says it is; nothing when we may not ask.
