@@ -72,7 +72,7 @@ async fn a_replica_takes_over_for_a_master_that_was_killed() {
     set(&cluster, 0..10);
     let slot = cluster.slot_of("{tag}");
     let master = cluster.node_of_slot(slot);
-    cluster.nodes()[master].ask::<u64>(&["WAIT", "1", "5000"]);
+    super::has_keys(&cluster.nodes()[master + 3], 10).await;
 
     cluster.kill_node(master);
     let heir = cluster.failed_over(master).await;
