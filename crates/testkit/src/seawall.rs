@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::ports::loopback;
+use crate::redis::{RedisCluster, RedisServer, Sentinels};
 use crate::{Client, Process, Scene, eventually, free_port};
 
 /// Generous: a loaded machine, a build without optimisation, a log to replay.
@@ -67,6 +68,34 @@ impl SeawallBuilder {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Keeps its state in Redis: an option of `state.redis`, such as `("publishLease", "2s")`. Lists are written with
+    /// commas.
+    pub fn redis_option(self, name: &str, value: &str) -> Self {
+        let upper = |letter: char| match letter {
+            'A'..='Z' => format!("_{letter}"),
+            _ => letter.to_ascii_uppercase().to_string(),
+        };
+        let name: String = name.chars().map(upper).collect();
+        self.env("SEAWALL_STATE__KIND", "redis").env(&format!("SEAWALL_STATE__REDIS__{name}"), value)
+    }
+
+    /// Keeps its state in one server.
+    pub fn redis(self, server: &RedisServer) -> Self {
+        self.redis_option("urls", &server.url())
+    }
+
+    /// Keeps its state in the server that these Sentinels name.
+    pub fn sentinels(self, sentinels: &Sentinels) -> Self {
+        self.redis_option("urls", &sentinels.urls().join(","))
+            .redis_option("mode", "sentinel")
+            .redis_option("sentinelMaster", sentinels.master_name())
+    }
+
+    /// Keeps its state in a cluster.
+    pub fn redis_cluster(self, cluster: &RedisCluster) -> Self {
+        self.redis_option("urls", &cluster.urls().join(",")).redis_option("mode", "cluster")
     }
 
     fn log(&self) -> PathBuf {

@@ -14,6 +14,7 @@ mod large_bodies;
 mod large_storms;
 mod metrics;
 mod prometheus;
+mod redis;
 mod repeats;
 mod scale;
 mod shutdown;
