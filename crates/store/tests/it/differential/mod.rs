@@ -29,8 +29,8 @@ use machines::Split;
 
 /// Histories after which both begin anew: what they have deleted slows down the store's lists until it compacts them.
 const LIFE: u64 = 25;
-/// As [`LIFE`], on Redis: every look goes through all partitions that there have ever been.
-const REDIS_LIFE: u64 = 5;
+/// As [`LIFE`], on Redis: every look goes through all partitions that there have ever been under a prefix.
+const REDIS_LIFE: u64 = 1;
 /// Histories in one run; `PROPTEST_CASES` asks for more.
 const FAST: u32 = 10_000;
 /// On a real disk, where every commit waits for it.
