@@ -30,6 +30,8 @@ pub enum Command {
     /// Check, show and describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask whether the configured state store is fit for use, and say what is unsafe; changes nothing
+    Doctor(DoctorOptions),
     /// Print the custom resource definition of RemediationRequest
     Crd,
     /// Print the version
@@ -46,7 +48,7 @@ pub struct ServeOptions {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// Directory of the data [default: ./seawall-data]
+    /// Directory of the embedded store's data [default: ./seawall-data]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Listen where other machines can reach it although nobody is asked who they are
@@ -58,6 +60,27 @@ impl ServeOptions {
     pub fn sources(self) -> Sources {
         let Self { config, listen, data_dir, allow_anonymous } = self;
         Sources::of_process(config, Flags { listen, data_dir, allow_anonymous })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorOptions {
+    /// Configuration file [default: $SEAWALL_CONFIG, else ./seawall.yaml when it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of the embedded store's data [default: ./seawall-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+impl DoctorOptions {
+    pub fn sources(self) -> Sources {
+        // Nothing listens, so nothing is opened to anybody.
+        let flags = Flags { listen: None, data_dir: self.data_dir, allow_anonymous: true };
+        Sources::of_process(self.config, flags)
     }
 }
 

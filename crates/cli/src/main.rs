@@ -1,13 +1,14 @@
 //! The command `seawall`.
 //!
 //! `serve` and `demo` run the server in this process, by the one composition root. Everything else is a client that
-//! speaks HTTP to a server, or works on configuration alone. What a command prints is for people as a table and for
+//! speaks HTTP to a server, looks at a state store from outside, or works on configuration alone. What a command prints is for people as a table and for
 //! programs as JSON; errors are one sentence on standard error. It must never reach into the state of a server other
 //! than through its interface.
 //!
 //! ```text
 //! arguments ─► serve, demo ─► seawall_server ─► until a signal
 //!           ├► requests, storms, explain ─► HTTP ─► table or JSON
+//!           ├► doctor ─► seawall_server::doctor ─► what is unsafe about the state store
 //!           └► config, crd, version, completions ─► text
 //! ```
 
@@ -53,6 +54,7 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Storms(options) => runtime(false)?.block_on(commands::storms(options)),
         Command::Explain(options) => runtime(false)?.block_on(commands::explain(options)),
         Command::Config(command) => commands::config(command),
+        Command::Doctor(options) => runtime(false)?.block_on(commands::doctor(options)),
         Command::Crd => commands::crd(),
         Command::Version => commands::version(),
         Command::Completions { shell } => commands::completions(shell),

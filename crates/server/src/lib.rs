@@ -9,6 +9,7 @@
 //! ```
 
 pub mod config;
+pub mod doctor;
 mod error;
 mod reload;
 mod run;

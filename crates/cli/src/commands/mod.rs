@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod doctor;
 mod explain;
 mod requests;
 mod serve;
@@ -14,6 +15,7 @@ use crate::output::print;
 
 pub use config::config;
 pub use demo::demo;
+pub use doctor::doctor;
 pub use explain::explain;
 pub use requests::requests;
 pub use serve::serve;

@@ -8,6 +8,7 @@ mod books;
 mod commands;
 mod configuration;
 mod damage;
+mod doctor;
 mod full_disk;
 mod hostile;
 mod large_bodies;

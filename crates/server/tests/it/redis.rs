@@ -1,6 +1,8 @@
 //! Servers over one Redis.
 
+use seawall_model::{Field, StormRule};
 use seawall_server::config::{Config, Settings};
+use seawall_server::doctor::{Finding, Level, examine};
 use seawall_server::{ServeError, Server};
 use seawall_testkit::redis::RedisServer;
 use seawall_testkit::{Alert, Client, Samples, free_port};
@@ -68,6 +70,9 @@ async fn the_user_of_the_documentation_may_do_what_is_needed_and_nothing_dangero
     std::fs::write(&password, "s3cret\n").unwrap();
     let (url, password) = (redis.url(), password.display());
     let settings = with(&format!("urls: ['{url}'], username: seawall, passwordFile: '{password}'"));
+    let found = examine(&settings).await;
+    let forbidden = |finding: &&Finding| finding.level == Level::Failed || finding.what.contains("could not");
+    assert_eq!(found.iter().find(forbidden), None, "the doctor may look at everything");
     let running = Server::start(settings).await.unwrap();
     let client = Client::new(running.address());
     assert_eq!(client.fire(&Alert::pods("PodCrashLooping", "prod", 15)).await.unwrap().status, 201);
@@ -89,4 +94,16 @@ async fn the_user_of_the_documentation_may_do_what_is_needed_and_nothing_dangero
         let allowed: String = redis.ask(&[&["ACL", "DRYRUN", "seawall"], command].concat());
         assert_ne!(allowed, "OK", "{command:?}");
     }
+}
+
+#[tokio::test]
+async fn the_doctor_says_that_a_rule_across_namespaces_makes_one_partition() {
+    let mut settings = settings(&format!("redis://127.0.0.1:{}", free_port()));
+    let about = async |settings: &Settings| {
+        let found = examine(settings).await;
+        found.iter().filter(|finding| finding.what.contains("one partition")).count()
+    };
+    assert_eq!(about(&settings).await, 0);
+    settings.policy.rules.push(StormRule::named("nodes", vec![Field::Node]));
+    assert_eq!(about(&settings).await, 1);
 }
