@@ -138,7 +138,6 @@ fn addresses_that_cannot_work_are_refused_with_what_to_write() {
             "4:12: state.redis.urls[0]: has no port; the addresses are those of the Sentinels, which usually listen on \
              26379",
         ),
-        (&["urls: ['redis://app@a']"], "4:12: state.redis.urls[0]: names a user without a password"),
         (
             &["urls: ['redis://app:secret@a']", "username: other"],
             "4:12: state.redis.urls[0]: names a user, and so does `state.redis.username`; leave one of them out",
@@ -148,10 +147,7 @@ fn addresses_that_cannot_work_are_refused_with_what_to_write() {
             "4:12: state.redis.urls[0]: has a password in it, and there is `state.redis.passwordFile`; take it out of \
              the address",
         ),
-        (
-            &[ONE, "username: app"],
-            "5:15: state.redis.username: needs a password; put it into a file and name that with `passwordFile`",
-        ),
+        (&[ONE, "username: ''"], "5:15: state.redis.username: a name is expected, not empty text"),
         (&[ONE, "passwordFile: ''"], "5:19: state.redis.passwordFile: a file is expected, not empty text"),
         (
             &[ONE, "tlsCa: /ca.pem"],

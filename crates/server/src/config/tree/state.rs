@@ -64,7 +64,7 @@ pub struct Redis {
     pub mode: RedisMode,
     /// Name by which the Sentinels know the primary. Only and always with `mode: sentinel`.
     pub sentinel_master: Option<String>,
-    /// ACL user of the server; without it the server's default user. Needs `passwordFile`.
+    /// ACL user of the server; without it the server's default user.
     pub username: Option<String>,
     /// File with the password; a line break at its end does not count. Read again at every connect, so that it can be
     /// changed.

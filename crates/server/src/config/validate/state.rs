@@ -123,23 +123,10 @@ impl Check<'_> {
         if redis.tls_ca.is_some() && !addresses.is_empty() && !addresses.iter().any(|address| address.tls) {
             self.fail("state.redis.tlsCa", "is for TLS, but the addresses are `redis://`; write `rediss://`");
         }
-        // The login in addresses of Sentinels is for the Sentinels.
-        let has_password = redis.password_file.is_some()
-            || redis.mode != RedisMode::Sentinel
-                && addresses.first().is_some_and(|address| !address.password.is_empty());
-        if redis.username.is_some() && !has_password {
-            self.fail(
-                "state.redis.username",
-                "needs a password; put it into a file and name that with `passwordFile`",
-            );
-        }
     }
 
     fn url(&mut self, address: &Address<'_>, redis: &Redis, path: &KeyPath) {
         let (user, password) = (!address.user.is_empty(), !address.password.is_empty());
-        if user && !password && (redis.password_file.is_none() || redis.mode == RedisMode::Sentinel) {
-            self.fail(path.clone(), "names a user without a password");
-        }
         if redis.mode == RedisMode::Sentinel {
             if address.port.is_none() {
                 self.fail(
