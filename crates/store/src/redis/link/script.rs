@@ -37,11 +37,22 @@ impl Script {
 
     fn call(command: &str, script: &str, key: &str, args: &[&[u8]]) -> Pipeline {
         let mut pipeline = Pipeline::with_capacity(3);
-        pipeline.cmd(command).arg(script).arg(1).arg(key);
+        pipeline.cmd(command).arg(script).arg(2).arg(key).arg(absent(key));
         for arg in args {
             pipeline.arg(*arg);
         }
         pipeline
+    }
+}
+
+/// A key beside `key` that never exists. Scripts use more keys than they can name; while their slot is being moved, some are
+/// here and some already there, and a script would take those for missing. A cluster refuses a call (`TRYAGAIN`) as long as
+/// some of the keys it names are not where the slot is moved from or to, so one that is nowhere keeps every call away until
+/// the slot has arrived.
+fn absent(key: &str) -> String {
+    match key.rsplit_once('}') {
+        Some((tagged, _)) => format!("{tagged}}}:never"),
+        None => format!("{{{key}}}:never"),
     }
 }
 

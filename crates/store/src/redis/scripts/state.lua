@@ -19,6 +19,7 @@
 --     m:<n>    list   fingerprints in the order in which they joined storm n
 --     a:<n>    hash   resource                -> place in the list of affected resources, first and last seen, count
 --     o:<replica> string, the last operation of that replica and its answer
+-- KEYS[2]   {<tag>}:never, which does not exist: it keeps calls away while a cluster moves the slot (see link/script.rs)
 --
 -- Time is an argument (`NOW`, milliseconds). Only numbers of changes come from the server's clock, for they have to grow
 -- across partitions. Rules are those of the crate `seawall-engine`; a differential test holds both together.

@@ -1,5 +1,6 @@
 //! The store on a real Redis under test, and what only this store does.
 
+mod cluster;
 mod durability;
 mod faults;
 mod keys;
