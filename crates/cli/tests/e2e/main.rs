@@ -13,6 +13,7 @@ mod full_disk;
 mod hostile;
 mod large_bodies;
 mod large_storms;
+mod load;
 mod metrics;
 mod prometheus;
 mod redis;

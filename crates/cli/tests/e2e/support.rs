@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use seawall_model::RemediationRequest;
-use seawall_testkit::{Alert, Answer, Client, Process, Scene, eventually};
+use seawall_testkit::{Alert, Answer, Client, Process, Samples, Scene, eventually};
 use tokio::task::JoinSet;
 
 /// Long enough for a loaded machine; nothing is expected to take this long.
@@ -35,6 +35,16 @@ pub async fn run(scene: &Scene, args: &[&str], env: &[(&str, &str)]) -> Ended {
     let mut process = Process::spawn("seawall", &mut command, &log, None);
     let status = process.exited(SOON).await;
     Ended { code: status.code(), said: process.output() }
+}
+
+/// Lets a fault last. Nothing is waited for: how long something stands still is what is tested.
+pub async fn lasting(length: Duration) {
+    tokio::time::sleep(length).await;
+}
+
+/// What `/metrics` shows.
+pub async fn samples(client: &Client) -> Samples {
+    Samples::parse(&client.get("/metrics").await.expect("metrics").text())
 }
 
 /// Sends every alert in a body of its own, all at once.
