@@ -1,11 +1,20 @@
 //! Many replicas over one Redis: nothing is lost, doubled or told differently, whoever fails.
 
 mod bursts;
+mod cluster;
+mod disk;
+mod mixed;
+mod outages;
+mod sentinel;
+mod shared;
+
+use std::time::Duration;
 
 use seawall_model::RemediationRequest;
 use seawall_testkit::{Alert, Answer, Client, Scene, Seawall, SeawallBuilder, eventually};
 use tokio::task::JoinSet;
 
+use crate::load::Senders;
 use crate::support::SOON;
 
 /// Replicas that differ in nothing but their addresses.
@@ -23,6 +32,15 @@ async fn replicas(
 
 fn clients(replicas: &[Seawall]) -> Vec<Client> {
     replicas.iter().map(Seawall::client).collect()
+}
+
+/// Senders for load on all replicas. They give up soon, so that what they send again may be counted twice.
+fn senders(clients: &[Client]) -> Senders {
+    Senders { clients: clients.to_vec(), count: 16, problems: 1_500, patience: Duration::from_secs(2) }
+}
+
+fn storms(requests: &[RemediationRequest]) -> u64 {
+    requests.iter().filter(|request| request.spec.is_storm).count() as u64
 }
 
 /// Sends every alert in a body of its own, all at once, to the replicas in turn.

@@ -1,0 +1,68 @@
+//! Namespaces spread over the masters of a cluster, and slots move between these while they are in use.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use seawall_testkit::Random;
+use seawall_testkit::redis::RedisCluster;
+
+use super::{clients, listed_everywhere, replicas, senders, storms};
+use crate::load::{CONFIG, Load, STORMS, balanced};
+use crate::support::{lasting, scene_alone};
+
+/// Slots that are moved.
+const MOVES: usize = 6;
+/// How long a slot is on its way before its keys are moved.
+const ON_ITS_WAY: Duration = Duration::from_millis(200);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn slots_that_move_while_they_are_in_use_lose_nothing_and_double_nothing() {
+    let scene = scene_alone().await;
+    let mut random = Random::new();
+    println!("seed {}", random.seed());
+    let cluster = RedisCluster::start(&scene, "redis").await;
+    let replicas = replicas(&scene, 2, |it| it.config(CONFIG).redis_cluster(&cluster)).await;
+    let clients = clients(&replicas);
+    let load = Load::start(Arc::default(), &senders(&clients), &mut random);
+    load.goes_on(500).await;
+    assert!(cluster.nodes().iter().all(|node| node.key_count() > 0), "all nodes are in use");
+
+    let mut moved = 0;
+    for slot in fullest_slots(&cluster) {
+        let from = cluster.node_of_slot(slot);
+        let to = (from + 1) % cluster.nodes().len();
+        cluster.begin_migration(slot, to);
+        lasting(ON_ITS_WAY).await;
+        moved += cluster.finish_migration(slot, to).await;
+        assert_eq!(cluster.node_of_slot(slot), to);
+        load.goes_on(100).await;
+    }
+    assert!(moved > MOVES, "{moved} keys were moved");
+
+    let book = load.stop().await;
+    for client in &clients {
+        let ledger = balanced(&book, client).await;
+        assert_eq!(storms(&ledger.requests), STORMS, "every storm is one request");
+    }
+    listed_everywhere(&clients, "").await;
+    for node in cluster.nodes() {
+        assert_eq!(node.keys_without_expiry(), [""; 0]);
+    }
+    println!("{} acknowledged, {} without a clear answer", book.acknowledged(), book.unknown());
+}
+
+/// The slots with most keys: those of storms, and then others.
+fn fullest_slots(cluster: &RedisCluster) -> Vec<u16> {
+    let mut keys: HashMap<String, (usize, String)> = HashMap::new();
+    for key in cluster.nodes().iter().flat_map(|node| node.keys()) {
+        if let Some((_, rest)) = key.split_once('{')
+            && let Some((tag, _)) = rest.split_once('}')
+        {
+            keys.entry(tag.to_owned()).or_insert((0, key.clone())).0 += 1;
+        }
+    }
+    let mut keys: Vec<_> = keys.into_values().collect();
+    keys.sort_unstable_by(|one, other| other.cmp(one));
+    keys.iter().take(MOVES).map(|(_, key)| cluster.slot_of(key)).collect()
+}
