@@ -20,7 +20,7 @@ pub struct RedisOptions {
     pub tls_ca: Option<PathBuf>,
     /// How long one call may take, connecting included. What `durability` waits for has its own time on top.
     pub timeout: Duration,
-    /// Multiplexed connections, over which all calls are pipelined.
+    /// Multiplexed connections to each server, over which all calls are pipelined.
     pub connections: usize,
     pub durability: RedisDurability,
     /// How long a replica that has begun to publish for a partition keeps others from doing so without saying anything.

@@ -14,11 +14,12 @@ use super::servers::Servers;
 use super::slot::{hash_tag, slot};
 use super::{Links, pause};
 
-/// How often a call follows the nodes of a cluster before it gives up. A slot that is handed over is two: to where it
-/// goes, and once more when that is done meanwhile. `TRYAGAIN` lasts as long as a batch of keys is on its way.
-const REDIRECTIONS: usize = 16;
+/// How often in a row a call follows the nodes of a cluster before it gives up. A slot that is handed over is two: to
+/// where it goes, and once more when that is done meanwhile.
+const REDIRECTIONS: usize = 5;
 
-/// About how long to wait before trying again.
+/// About how long to wait before trying again. `TRYAGAIN` lasts as long as the keys of the slot are on their way, which for
+/// a few keys are milliseconds.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is sent in one piece.
@@ -94,8 +95,8 @@ impl Links {
         deadline: Deadline,
     ) -> Result<(Vec<Value>, Arc<Node>), (LinkError, Option<Arc<Node>>)> {
         let mut journey = Journey::new(call);
-        let mut next = None;
-        for _ in 0..REDIRECTIONS {
+        let (mut next, mut in_a_row) = (None, 0);
+        while in_a_row < REDIRECTIONS {
             let (node, asking) = match &next {
                 Some(Redirect::Moved(address)) => (cluster.node(address), false),
                 Some(Redirect::Ask(address)) => (cluster.node(address), true),
@@ -107,12 +108,17 @@ impl Links {
             let answers = call.send(&journey.commands(asking), &node, slot, deadline).await;
             let answers = answers.map_err(|error| (journey.ambiguous(error), Some(Arc::clone(&node))))?;
             next = journey.arrive(answers, asking, &node);
+            in_a_row += 1;
             match &next {
                 None => return Ok((journey.answers, node)),
                 Some(Redirect::Moved(_)) => self.refresh_soon(),
                 Some(Redirect::Ask(_)) => {}
-                Some(Redirect::TryAgain) if deadline.is_over() => break,
-                Some(Redirect::TryAgain) => pause(TRY_AGAIN).await,
+                // What is left must be enough for an answer: running out of time would look like an outage.
+                Some(Redirect::TryAgain) if deadline.is_near() => break,
+                Some(Redirect::TryAgain) => {
+                    in_a_row = 0;
+                    pause(TRY_AGAIN).await;
+                }
             }
         }
         // The last redirection is among the answers and becomes the error of the call.

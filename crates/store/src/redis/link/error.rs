@@ -84,13 +84,14 @@ impl LinkError {
         let (class, scope) = match inner {
             "OOM" => (Failure::OutOfMemory, Scope::Server),
             "MISCONF" | "NOREPLICAS" => (Failure::ReadOnly, Scope::Server),
+            // Behind the same name there may be another server by now.
             "READONLY" => (Failure::ReadOnly, Scope::Connection),
             "NOAUTH" | "WRONGPASS" => (Failure::Denied, Scope::Connection),
             "NOPERM" => (Failure::Denied, Scope::Call),
             "BUSY" => (Failure::Timeout, Scope::Server),
-            "CLUSTERDOWN" | "MASTERDOWN" => (Failure::ClusterDown, Scope::Connection),
+            "CLUSTERDOWN" | "MASTERDOWN" => (Failure::ClusterDown, Scope::Server),
             "TRYAGAIN" | "MOVED" | "ASK" => (Failure::ClusterDown, Scope::Call),
-            "LOADING" => (Failure::Loading, Scope::Connection),
+            "LOADING" => (Failure::Loading, Scope::Server),
             // The only error of a moving slot that comes without a code of its own.
             "ERR" if details.starts_with(NOT_HERE) => (Failure::ClusterDown, Scope::Call),
             "SEAWALL" if details.starts_with("SUPERSEDED") => (Failure::Superseded, Scope::Call),

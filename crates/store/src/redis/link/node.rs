@@ -29,8 +29,9 @@ impl Deadline {
         LinkError::late(self.within)
     }
 
-    pub(super) fn is_over(self) -> bool {
-        Instant::now() >= self.at
+    /// Less than a quarter of the time is left.
+    pub(super) fn is_near(self) -> bool {
+        Instant::now() + self.within / 4 >= self.at
     }
 }
 
