@@ -68,6 +68,7 @@ impl Check<'_> {
         }
         let durability = self.durability(redis);
         self.times(config, durability);
+        let lease = Duration::from(redis.publish_lease);
         Some(RedisOptions {
             urls: redis.urls.iter().map(|url| url.expose().to_owned()).collect(),
             mode: mode?,
@@ -80,9 +81,10 @@ impl Check<'_> {
             timeout: redis.timeout.into(),
             connections,
             durability,
-            lease: redis.publish_lease.into(),
+            lease,
+            // Whoever sees every claim once in its lease takes over in time what a dead owner left.
+            look: RedisOptions::standalone("").look.min(lease),
             remember_answers: 2 * Duration::from(config.server.timeouts.request),
-            ..RedisOptions::standalone("")
         })
     }
 
