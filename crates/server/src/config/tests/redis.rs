@@ -69,14 +69,20 @@ fn every_key_reaches_the_store() {
         connections: 8,
         durability: RedisDurability::Wait { replicas: 2, timeout: Duration::from_secs(3) },
         lease: Duration::from_secs(30),
+        look: RedisOptions::standalone("").look,
         remember_answers: Duration::from_secs(40),
-        ..RedisOptions::standalone("")
     };
     assert_eq!(options(&loaded), &expected);
     assert_eq!(
         loaded.settings.state.to_string(),
         "Redis `mymaster` of the Sentinels at rediss://node-0:7000, rediss://node-1:7000"
     );
+}
+
+#[test]
+fn replicas_look_around_at_least_once_in_a_lease() {
+    let short = loaded(&section(&["urls: [redis://redis]", "publishLease: 3s"]));
+    assert_eq!(options(&short).look, Duration::from_secs(3));
 }
 
 #[test]
