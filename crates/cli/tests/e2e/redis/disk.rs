@@ -1,14 +1,14 @@
-//! `durability: aof`: what is acknowledged is in the server's append-only file.
+//! `durability: aof` and `wait`: what is acknowledged is in the server's append-only file, or in one of its replicas.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_testkit::Random;
 use seawall_testkit::redis::{Engine, RedisServer};
+use seawall_testkit::{Alert, Random, SeawallBuilder, eventually};
 
 use super::{clients, listed_everywhere, replicas, senders};
 use crate::load::{CONFIG, Load, balanced};
-use crate::support::{lasting, scene, scene_alone};
+use crate::support::{SOON, fire, lasting, samples, scene, scene_alone};
 
 const KILLS: usize = 3;
 
@@ -19,7 +19,7 @@ async fn a_server_that_is_killed_has_everything_acknowledged_in_its_append_only_
     println!("seed {}", random.seed());
     let server = RedisServer::builder(scene.path(), "valkey").engine(Engine::Valkey);
     let mut server = server.arg("appendonly", "yes").arg("appendfsync", "everysec").start().await;
-    let recipe = |it: seawall_testkit::SeawallBuilder| {
+    let recipe = |it: SeawallBuilder| {
         // A sync comes once a second.
         let it = it.config(CONFIG).redis(&server).redis_option("durability", "aof");
         it.redis_option("waitTimeout", "3s")
@@ -65,4 +65,32 @@ async fn a_server_that_cannot_promise_its_disk_is_refused_at_start() {
         assert!(refusal.said.contains(reason), "{}", refusal.said);
         assert!(refusal.said.contains(&format!("127.0.0.1:{}", server.port())), "{}", refusal.said);
     }
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_until_there_is_a_replica_that_confirms_it() {
+    let scene = scene().await;
+    let primary = RedisServer::start(&scene, "primary").await;
+    let seawall = scene.seawall("seawall").redis(&primary).redis_option("durability", "wait");
+    let seawall = seawall.redis_option("waitTimeout", "300ms").start().await;
+    let client = seawall.client();
+    let alert = Alert::new("DiskFull", "prod", "db-0");
+    let refused = fire(&client, &alert).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.retry_after().is_some());
+    let class = ["store=\"redis\"", "class=\"not_replicated\""];
+    assert!(samples(&client).await.sum("seawall_state_errors_total", &class) >= 1.0);
+
+    let _replica = RedisServer::builder(scene.path(), "replica")
+        .arg("replicaof", &format!("127.0.0.1 {}", primary.port()))
+        .arg("repl-diskless-sync-delay", "0")
+        .start()
+        .await;
+    eventually(SOON, || async {
+        let answer = fire(&client, &alert).await;
+        if answer.status.is_success() { Ok(()) } else { Err(answer.text()) }
+    })
+    .await;
+    let requests = client.requests("").await;
+    assert_eq!(requests.len(), 1, "what was refused may be there and is not doubled");
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_testkit::redis::RedisServer;
-use seawall_testkit::{Deadline, Random, Seawall};
+use seawall_testkit::{Deadline, Random, Seawall, SeawallBuilder};
 
 use super::{clients, listed_everywhere, replicas, senders, storms};
 use crate::load::{CONFIG, Load, STORMS, balanced};
-use crate::support::{lasting, scene_alone};
+use crate::support::{SOON, lasting, scene_alone};
 
 const LENGTH: Duration = Duration::from_secs(12);
-const LEAST_FAULTS: u32 = 8;
+const LEAST_FAULTS: u32 = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_of_two_replicas_balance_whoever_is_killed_or_stands_still() {
@@ -29,9 +29,7 @@ async fn the_books_balance(count: usize) {
     println!("seed {}", random.seed());
     let redis = RedisServer::start(&scene, "redis").await;
     // Short enough a lease that others take over from whoever was killed, or stands still, in the middle of this.
-    let recipe = |it: seawall_testkit::SeawallBuilder| {
-        it.config(CONFIG).redis(&redis).redis_option("publishLease", "2s")
-    };
+    let recipe = |it: SeawallBuilder| it.config(CONFIG).redis(&redis).redis_option("publishLease", "2s");
     let mut replicas = replicas(&scene, count, recipe).await;
     let clients = clients(&replicas);
     let load = Load::start(Arc::default(), &senders(&clients), &mut random);
@@ -71,20 +69,32 @@ async fn the_books_balance(count: usize) {
 async fn fault(replicas: &mut [Seawall], redis: &RedisServer, random: &mut Random) {
     let replica = random.between(0..replicas.len() as u64) as usize;
     let replica = &mut replicas[replica];
-    match random.between(0..3) {
-        0 => {
+    match random.between(0..10) {
+        0..3 => {
             replica.kill9();
             replica.restart().await;
         }
-        1 => {
+        3 => {
+            replica.terminate();
+            assert!(replica.exited(SOON).await.success());
+            replica.restart().await;
+        }
+        4..6 => {
             redis.pause();
             lasting(Duration::from_millis(random.between(200..2_000))).await;
             redis.resume();
         }
-        _ => {
+        6..8 => {
             replica.process().signal("STOP");
             lasting(Duration::from_millis(random.between(200..3_000))).await;
             replica.process().signal("CONT");
+        }
+        8 => redis.script_flush(),
+        _ => {
+            // Whatever is on its way in these connections is lost, and messages to watchers and publishers are.
+            for kind in ["normal", "pubsub"] {
+                redis.ask::<u64>(&["CLIENT", "KILL", "TYPE", kind]);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_testkit::redis::RedisServer;
+use seawall_testkit::redis::{LossyWire, RedisServer};
 use seawall_testkit::{
     AccountBook, Alert, Client, Deadline, Outcome, Random, Scene, Seawall, eventually, free_port,
 };
@@ -112,6 +112,26 @@ async fn a_server_that_comes_back_empty_is_used_again_and_the_loss_is_said_and_c
     assert_eq!(count_status(&answers, 201), 1);
     let requests = listed_everywhere(&trial.clients, "").await;
     assert_eq!(requests.iter().map(occurrences).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_get_lost_on_the_way_from_the_server_are_asked_for_again_and_count_once() {
+    let scene = scene().await;
+    let redis = RedisServer::start(&scene, "redis").await;
+    let wire = LossyWire::start(redis.port()).await;
+    let seawall = scene.seawall("seawall").redis_option("urls", &wire.url()).start().await;
+    let client = seawall.client();
+    let alerts: Vec<_> = (0..40).map(|at| Alert::new("DiskFull", &format!("tenant-{at}"), "db-0")).collect();
+    for alert in &alerts {
+        wire.lose_next_answer();
+        let answer = fire(&client, alert).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        wire.lose_next_answer();
+        let answer = fire(&client, alert).await;
+        assert_eq!(answer.json()["metadata"]["count"], 2, "{}", answer.text());
+    }
+    let counts: Vec<_> = client.requests("").await.iter().map(occurrences).collect();
+    assert_eq!(counts, [2; 40]);
 }
 
 /// Two replicas that something happens to.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use seawall_model::RemediationRequest;
 use seawall_testkit::redis::RedisServer;
-use seawall_testkit::{Alert, Client, Deadline, Watch, eventually};
+use seawall_testkit::{Alert, Client, Deadline, Event, Watch, eventually};
 
 use super::{clients, listed_everywhere, replicas};
 use crate::repeats::until_released;
@@ -39,6 +40,36 @@ async fn a_watch_hears_of_what_happens_at_another_replica() {
     hears(&mut watch, "ADDED", |request| name_of(request) == name).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_misses_nothing_when_the_server_was_away_or_when_it_goes_on_at_another_replica() {
+    let scene = scene().await;
+    let redis = RedisServer::builder(scene.path(), "redis").arg("appendonly", "yes");
+    let mut redis = redis.arg("appendfsync", "always").start().await;
+    let replicas = replicas(&scene, 2, |it| it.redis(&redis)).await;
+    let clients = clients(&replicas);
+    let mut watch = clients[1].watch().await;
+    fire(&clients[0], &Alert::new("DiskFull", "before", "db-0")).await;
+    hears(&mut watch, "ADDED", |request| is_in(request, "before")).await;
+
+    redis.restart().await;
+    // The other replica may not be listening yet.
+    eventually(SOON, || async {
+        let answer = fire(&clients[0], &Alert::new("DiskFull", "meanwhile", "db-0")).await;
+        if answer.status.is_success() { Ok(()) } else { Err(answer.text()) }
+    })
+    .await;
+    let last = hears_of(&mut watch, |_, request| is_in(request, "meanwhile")).await.id;
+    drop(watch);
+
+    fire(&clients[0], &Alert::new("DiskFull", "after", "db-0")).await;
+    let mut watch = Watch::open(clients[0].address(), "/api/v1/requests?watch=true", Some(&last)).await;
+    hears_of(&mut watch, |_, request| is_in(request, "after")).await;
+}
+
+fn is_in(request: &RemediationRequest, namespace: &str) -> bool {
+    request.metadata.namespace.as_deref() == Some(namespace)
+}
+
 async fn hears_phase(watch: &mut Watch, client: &Client, name: &str, phase: &str) {
     assert_eq!(client.set_phase("prod", name, phase).await.status, 200);
     hears(watch, "MODIFIED", |request| {
@@ -47,18 +78,23 @@ async fn hears_phase(watch: &mut Watch, client: &Client, name: &str, phase: &str
     .await;
 }
 
-/// Waits for an event of this kind about such a request. Others may come before.
-async fn hears(watch: &mut Watch, kind: &str, is_it: impl Fn(&seawall_model::RemediationRequest) -> bool) {
+async fn hears(watch: &mut Watch, kind: &str, is_it: impl Fn(&RemediationRequest) -> bool) {
+    hears_of(watch, |event, request| event.kind == kind && is_it(request)).await;
+}
+
+/// Waits for such an event. Others may come before.
+async fn hears_of(watch: &mut Watch, is_it: impl Fn(&Event, &RemediationRequest) -> bool) -> Event {
     let clock = Deadline::after(SOON);
     let mut heard = Vec::new();
     while !clock.is_over() {
         let Some(event) = watch.next(SOON).await else { break };
-        if event.kind == kind && is_it(&event.request()) {
-            return;
+        let request = event.request();
+        if is_it(&event, &request) {
+            return event;
         }
-        heard.push((event.kind.clone(), name_of(&event.request()).to_owned()));
+        heard.push((event.kind, name_of(&request).to_owned()));
     }
-    panic!("no such {kind}, but {heard:?}");
+    panic!("it is not among what was heard: {heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
