@@ -294,7 +294,8 @@ pub(super) struct TickAnswer {
     pub deleted: u64,
     pub more: bool,
     pub exists: bool,
-    pub incidents: usize,
+    /// Incidents, or groups when there are more of them.
+    pub size: usize,
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,8 @@
 -- ARGV[1]   msgpack map: now (ms), replica, lease (ms), channel, policy, asked = most (things done at most), sweep (incidents
 --           and closed requests looked at, 0 for none), look (also renew the expiry of everything), release
 -- Returns   msgpack array: { lease end of another replica (ms, 0 when this one publishes), next due (ms, 0 for never),
---           added, modified, deleted, whether there is more to do now, whether the partition exists, its incidents }
+--           added, modified, deleted, whether there is more to do now, whether the partition exists, how many incidents or
+--           groups there are to go through }
 -- Errors    SEAWALL SUPERSEDED  a newer format: nothing was changed
 -- Atomic    one step. Only the replica that has the claim changes anything; one that has lost it is told so.
 -- Again     harmless: what was done is no longer due.
@@ -227,4 +228,5 @@ for _, agenda in ipairs({ 'h', 'z', 'e' }) do
   end
 end
 local added, modified = announced()
-return pack({ 0, next_due, added, modified, deleted, done >= asked.most, true, call('HLEN', BASE .. 'i') })
+return pack({ 0, next_due, added, modified, deleted, done >= asked.most, true,
+  math.max(call('HLEN', BASE .. 'i'), call('HLEN', BASE .. 'v')) })
