@@ -156,8 +156,7 @@ impl Core {
             }
             looked += SWEPT;
             look = false;
-            let enough =
-                sweep.is_some() || answer.other_lease != 0 || looked >= answer.size / SWEPT_PART;
+            let enough = sweep.is_some() || answer.other_lease != 0 || looked >= answer.size / SWEPT_PART;
             if enough && !answer.more {
                 return Ok(());
             }

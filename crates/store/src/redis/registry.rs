@@ -13,7 +13,7 @@ use super::store::Core;
 use crate::StoreError;
 
 /// How long a replica relies on having noted a partition.
-const NOTED: Duration = Duration::from_secs(300);
+const NOTED: Duration = Duration::from_secs(60);
 /// After which time (milliseconds) without a note a partition that is empty is forgotten: well above [`NOTED`].
 const FORGOTTEN: i64 = 3_600_000;
 /// How long (milliseconds) the registry is kept without any note: as long as the partitions themselves, 30 days.
@@ -30,11 +30,10 @@ impl Core {
         if self.noted.0.lock().get(partition).is_some_and(|at| now - *at < NOTED) {
             return Ok(());
         }
-        let registry = self.keys.registry();
-        let mut note = redis::pipe();
-        note.cmd("ZADD").arg(&registry).arg(self.clock.now().as_millis()).arg(partition.name());
-        note.cmd("PEXPIRE").arg(&registry).arg(KEPT);
-        self.pipe(&note, &registry).await?;
+        let (at, kept) = (self.clock.now().as_millis().to_string(), KEPT.to_string());
+        let name = partition.name();
+        let args: [&[u8]; 3] = [at.as_bytes(), name.as_bytes(), kept.as_bytes()];
+        self.run(&self.scripts.register, &self.keys.registry(), &args, true).await?;
         let mut noted = self.noted.0.lock();
         noted.retain(|_, at| now - *at < NOTED);
         noted.insert(partition.clone(), now);

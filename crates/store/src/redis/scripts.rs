@@ -13,6 +13,8 @@ pub(super) struct Scripts {
     pub requests: Script,
     /// Counts.
     pub summary: Script,
+    /// Notes that there is a partition.
+    pub register: Script,
 }
 
 const STATE: &str = include_str!("scripts/state.lua");
@@ -29,6 +31,7 @@ impl Scripts {
             report: joined(&[STATE, STORM, include_str!("scripts/report.lua")]),
             requests: joined(&[include_str!("scripts/requests.lua")]),
             summary: joined(&[include_str!("scripts/summary.lua")]),
+            register: joined(&[include_str!("scripts/register.lua")]),
         }
     }
 }
