@@ -66,7 +66,7 @@ impl Keys {
 
     /// A sorted set of all partitions, by when they were last used.
     pub fn registry(&self) -> String {
-        format!("{}partitions", self.base)
+        format!("{}{{partitions}}", self.base)
     }
 
     /// Who was here first: it vanishes with the data.

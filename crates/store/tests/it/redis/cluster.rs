@@ -42,7 +42,7 @@ impl Clustered {
     /// The keys of the one partition there is.
     fn partition(&self) -> Vec<String> {
         let keys = self.cluster.nodes().iter().flat_map(|node| node.keys());
-        keys.filter(|key| key.contains('{')).collect()
+        keys.filter(|key| key.contains('{') && !key.contains("{partitions}")).collect()
     }
 }
 
