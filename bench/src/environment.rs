@@ -6,11 +6,13 @@ use std::process::Command;
 
 use seawall_model::{Clock, SystemClock};
 
+use crate::candidates::redis::Redis;
 use crate::candidates::{Lab, alertmanager};
+use crate::settings::Args;
 
-pub fn describe(lab: &Lab, quick: bool) -> Vec<(&'static str, String)> {
+pub fn describe(lab: &Lab, args: &Args) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
-    if quick {
+    if args.quick {
         lines.push(("warning", "a smoke run with `--quick`; its numbers mean nothing".to_owned()));
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,7 +25,12 @@ pub fn describe(lab: &Lab, quick: bool) -> Vec<(&'static str, String)> {
     lines.push(("kernel", first_line("/proc/sys/kernel/osrelease")));
     lines.push(("data directory on", lab.file_system.clone()));
     lines.push(("compiler", output("rustc", &["--version"]).unwrap_or_else(unknown)));
-    lines.push(("Alertmanager", alertmanager::VERSION.to_owned()));
+    if lab.alertmanager.is_some() {
+        lines.push(("Alertmanager", alertmanager::VERSION.to_owned()));
+    }
+    if args.runs_redis() {
+        lines.push(("Redis", Redis::version(&lab.redis).unwrap_or_else(unknown)));
+    }
     lines
 }
 

@@ -1,4 +1,5 @@
-//! Measures Seawall beside the best its HTTP stack could do and beside Alertmanager, and prints one table.
+//! Measures Seawall beside the best its HTTP stack could do, beside Alertmanager, and on Redis beside its script alone, and
+//! prints one table.
 //!
 //! Every candidate is a process of its own, started for one run and gone after it; the load driver is one thread of
 //! this process, the same for all. It must never report a rate whose answers were not all 2xx or whose alerts the
@@ -29,7 +30,7 @@ use clap::Parser;
 use candidates::{Lab, alertmanager, ceiling, seawall};
 use cases::throughput::Saturation;
 use report::Report;
-use settings::{Args, Case, Inner};
+use settings::{Args, Case, Inner, Settings};
 
 /// The same allocator as the product's, so that the ceiling differs from it in nothing but deciding.
 #[global_allocator]
@@ -55,7 +56,7 @@ fn main() -> Result<()> {
 fn measure(args: &Args) -> Result<Report> {
     let lab = lab(args)?;
     let settings = args.settings();
-    let mut report = Report { environment: environment::describe(&lab, args.quick), ..Report::default() };
+    let mut report = Report { environment: environment::describe(&lab, args), ..Report::default() };
     let idle = disk::probe(lab.root(), settings.disk)?;
     if args.runs(Case::Disk) {
         report.sections.push(cases::disk_section(&idle));
@@ -82,10 +83,33 @@ fn measure(args: &Args) -> Result<Report> {
             run(&lab, &settings, &mut report).with_context(|| format!("case {case:?}"))?;
         }
     }
+    measure_redis(args, &lab, &settings, &mut report)?;
     Ok(report)
 }
 
-type CaseRun = fn(&Lab, &settings::Settings, &mut Report) -> Result<()>;
+fn measure_redis(args: &Args, lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
+    let mut saturation = None;
+    if args.runs(Case::RedisSingle) {
+        saturation = Some(cases::redis::throughput::run(lab, settings, 1, report)?);
+    }
+    if args.runs(Case::RedisBatch) {
+        cases::redis::throughput::run(lab, settings, 100, report)?;
+    }
+    if args.runs(Case::RedisLatency) {
+        let measured = saturation.map_or_else(|| cases::redis::throughput::saturation(lab, settings), Ok)?;
+        cases::redis::latency::run(lab, settings, measured, report)?;
+    }
+    let rest: [(Case, CaseRun); 2] =
+        [(Case::RedisMemory, cases::redis::memory::run), (Case::RedisRecovery, cases::redis::recovery::run)];
+    for (case, run) in rest {
+        if args.runs(case) {
+            run(lab, settings, report).with_context(|| format!("case {case:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+type CaseRun = fn(&Lab, &Settings, &mut Report) -> Result<()>;
 
 /// Finds or builds what the chosen cases need.
 fn lab(args: &Args) -> Result<Lab> {
@@ -97,5 +121,6 @@ fn lab(args: &Args) -> Result<Lab> {
     };
     let beside = std::env::current_exe()?.parent().map(PathBuf::from);
     let data_root = args.data_root.clone().or(beside).context("no directory for data")?;
-    Lab::new(seawall::find_or_build(args.seawall.clone())?, alertmanager, &data_root)
+    let seawall = seawall::find_or_build(args.seawall.clone())?;
+    Lab::new(seawall, alertmanager, args.redis_server.clone(), &data_root)
 }

@@ -2,10 +2,13 @@
 
 use seawall_model::Timestamp;
 
+use crate::driver::{Exchange, Response};
+
 /// Digits of a number inside a payload. Fixed, so that every rendering has the same length and `Content-Length`.
-const DIGITS: usize = 10;
+pub const DIGITS: usize = 10;
 const POD: &str = "##########";
 const NAMESPACE: &str = "@@@@@@@@@@";
+const NAME: &str = "%%%%%%%%%%";
 
 /// The format of a body and the route that takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +35,48 @@ pub enum Spread {
     Apart,
     /// Pods of one namespace: from the tenth on they are one storm.
     Together,
+    /// [`GROUP`] pods of each namespace, a storm each.
+    Groups,
+    /// 40 to a namespace with 8 pods to an alert's name: as many as no storm rule of the default counts together.
+    Crowd,
+}
+
+/// Alerts of one namespace in [`Spread::Groups`], and in a body of them.
+pub const GROUP: u64 = 100;
+
+impl Spread {
+    /// How many alerts in a row share their namespace; nothing when all do.
+    pub const fn share_namespace(self) -> Option<u64> {
+        match self {
+            Self::Apart => Some(1),
+            Self::Together => None,
+            Self::Groups => Some(GROUP),
+            Self::Crowd => Some(40),
+        }
+    }
+
+    /// How many alerts in a row share their name; nothing when all do.
+    const fn share_name(self) -> Option<u64> {
+        match self {
+            Self::Crowd => Some(8),
+            Self::Apart | Self::Together | Self::Groups => None,
+        }
+    }
+}
+
+/// A place in a payload for the number of an alert.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    at: usize,
+    /// So many alerts in a row have the same there.
+    shared_by: u64,
 }
 
 /// Request bytes for a body of a fixed number of alerts.
 pub struct Template {
     bytes: Vec<u8>,
     /// Where the first alert's numbers stand; those of alert `i` stand `i * stride` further.
-    slots: Vec<usize>,
+    slots: Vec<Slot>,
     stride: usize,
     pub alerts: usize,
     body_at: usize,
@@ -56,7 +94,7 @@ impl Template {
         );
         let body_at = head.len();
         let first_alert = body_at + opening.len();
-        let slots = slots_of(&alert).map(|slot| first_alert + slot).collect();
+        let slots = slots_of(&alert, spread).map(|slot| Slot { at: first_alert + slot.at, ..slot }).collect();
         let mut bytes = Vec::with_capacity(body_at + body_length);
         bytes.extend_from_slice(head.as_bytes());
         bytes.extend_from_slice(opening.as_bytes());
@@ -70,24 +108,29 @@ impl Template {
         Self { bytes, slots, stride: alert.len() + 1, alerts, body_at }
     }
 
-    /// A copy to patch and send again and again.
-    pub fn buffer(&self) -> Vec<u8> {
+    pub fn body_bytes(&self) -> usize {
+        self.bytes.len() - self.body_at
+    }
+}
+
+impl Exchange for Template {
+    type Answer = Response;
+
+    fn buffer(&self) -> Vec<u8> {
         self.bytes.clone()
     }
 
     /// Makes `buffer` the request whose alerts carry the next numbers.
-    pub fn fill(&self, buffer: &mut [u8], numbers: &mut Numbers) {
+    fn fill(&self, _: usize, buffer: &mut [u8], numbers: &mut Numbers) {
         for index in 0..self.alerts {
-            let digits = decimal(numbers.take());
+            let number = numbers.take();
+            let own = decimal(number);
             for slot in &self.slots {
-                let at = slot + index * self.stride;
+                let at = slot.at + index * self.stride;
+                let digits = if slot.shared_by == 1 { own } else { decimal(number / slot.shared_by) };
                 buffer[at..at + DIGITS].copy_from_slice(&digits);
             }
         }
-    }
-
-    pub fn body_bytes(&self) -> usize {
-        self.bytes.len() - self.body_at
     }
 }
 
@@ -98,25 +141,32 @@ pub struct Numbers {
     first: u64,
     /// Nothing: every number once. Otherwise the numbers `first..end` again and again.
     end: Option<u64>,
+    taken: u64,
 }
 
 impl Numbers {
     pub const fn fresh(first: u64) -> Self {
-        Self { next: first, first, end: None }
+        Self { next: first, first, end: None, taken: 0 }
     }
 
     pub const fn cycle(population: u64) -> Self {
-        Self { next: 0, first: 0, end: Some(population) }
+        Self { next: 0, first: 0, end: Some(population), taken: 0 }
     }
 
-    fn take(&mut self) -> u64 {
+    /// How many numbers were taken so far.
+    pub const fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    pub fn take(&mut self) -> u64 {
+        self.taken += 1;
         let number = self.next;
         self.next = if Some(number + 1) == self.end { self.first } else { number + 1 };
         number
     }
 }
 
-fn decimal(mut number: u64) -> [u8; DIGITS] {
+pub fn decimal(mut number: u64) -> [u8; DIGITS] {
     let mut digits = [b'0'; DIGITS];
     for digit in digits.iter_mut().rev() {
         *digit = b"0123456789"[(number % 10) as usize];
@@ -125,21 +175,31 @@ fn decimal(mut number: u64) -> [u8; DIGITS] {
     digits
 }
 
-fn slots_of(alert: &str) -> impl Iterator<Item = usize> {
-    let of = |marker| alert.match_indices(marker).map(|(at, _)| at);
-    of(POD).chain(of(NAMESPACE))
+fn slots_of(alert: &str, spread: Spread) -> impl Iterator<Item = Slot> {
+    let shared = |marker, by: Option<u64>| {
+        let places = alert.match_indices(marker).map(|(at, _)| at);
+        places.filter_map(move |at| Some(Slot { at, shared_by: by? }))
+    };
+    shared(POD, Some(1))
+        .chain(shared(NAMESPACE, spread.share_namespace()))
+        .chain(shared(NAME, spread.share_name()))
 }
 
 /// An alert of the common Kubernetes chart: about 910 bytes as a webhook carries it, twelve labels,
 /// three annotations, an escape.
 fn render_alert(dialect: Dialect, spread: Spread, now: Timestamp) -> String {
-    let namespace = match spread {
-        Spread::Apart => format!("prod-{NAMESPACE}"),
-        Spread::Together => "prod-storm".to_owned(),
+    let namespace = match spread.share_namespace() {
+        Some(_) => format!("prod-{NAMESPACE}"),
+        None => "prod-storm".to_owned(),
+    };
+    // Of the same length as the name it stands for.
+    let name = match spread.share_name() {
+        Some(_) => format!("CrashLoop{NAME}"),
+        None => "KubePodCrashLooping".to_owned(),
     };
     let pod = format!("checkout-{POD}");
     let common = format!(
-        r#""labels":{{"alertname":"KubePodCrashLooping","container":"app","endpoint":"http-metrics","instance":"10.42.7.19:8080","job":"kube-state-metrics","namespace":"{namespace}","pod":"{pod}","prometheus":"monitoring/kube-prometheus-stack-prometheus","reason":"CrashLoopBackOff","service":"kube-state-metrics","severity":"critical","uid":"4f9d1c62-7a0e-4c55-9d1f-2b8e6a0c7d31"}},"annotations":{{"description":"Pod {namespace}/{pod} (app) is in waiting state (reason: \"CrashLoopBackOff\").","runbook_url":"https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubepodcrashlooping","summary":"Pod is crash looping."}},"startsAt":"{starts}","generatorURL":"http://prometheus:9090/graph?g0.expr=max_over_time%28kube_pod_container_status_waiting_reason%5B5m%5D%29+%3E%3D+1&g0.tab=1""#,
+        r#""labels":{{"alertname":"{name}","container":"app","endpoint":"http-metrics","instance":"10.42.7.19:8080","job":"kube-state-metrics","namespace":"{namespace}","pod":"{pod}","prometheus":"monitoring/kube-prometheus-stack-prometheus","reason":"CrashLoopBackOff","service":"kube-state-metrics","severity":"critical","uid":"4f9d1c62-7a0e-4c55-9d1f-2b8e6a0c7d31"}},"annotations":{{"description":"Pod {namespace}/{pod} (app) is in waiting state (reason: \"CrashLoopBackOff\").","runbook_url":"https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubepodcrashlooping","summary":"Pod is crash looping."}},"startsAt":"{starts}","generatorURL":"http://prometheus:9090/graph?g0.expr=max_over_time%28kube_pod_container_status_waiting_reason%5B5m%5D%29+%3E%3D+1&g0.tab=1""#,
         starts = now - 60_000,
     );
     match dialect {
@@ -168,7 +228,7 @@ mod tests {
     fn body(dialect: Dialect, spread: Spread, alerts: usize, first: u64) -> serde_json::Value {
         let template = Template::new(dialect, spread, alerts, Timestamp::from_millis(1_800_000_000_000));
         let mut buffer = template.buffer();
-        template.fill(&mut buffer, &mut Numbers::fresh(first));
+        template.fill(0, &mut buffer, &mut Numbers::fresh(first));
         serde_json::from_slice(&buffer[template.body_at..]).unwrap()
     }
 
@@ -186,6 +246,14 @@ mod tests {
         let body = body(Dialect::Alerts, Spread::Together, 2, 7);
         assert_eq!(body[0]["labels"]["namespace"], body[1]["labels"]["namespace"]);
         assert_ne!(body[0]["labels"]["pod"], body[1]["labels"]["pod"]);
+    }
+
+    #[test]
+    fn of_a_crowd_too_few_are_alike_for_a_storm() {
+        let body = body(Dialect::Alerts, Spread::Crowd, 41, 0);
+        let alike = |label: &str, other: usize| body[0]["labels"][label] == body[other]["labels"][label];
+        assert!(alike("alertname", 7) && !alike("alertname", 8));
+        assert!(alike("namespace", 39) && !alike("namespace", 40));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal};
 
 use crate::{clock, control};
 
@@ -28,24 +29,35 @@ pub fn free_address() -> Result<SocketAddr> {
 
 impl Server {
     /// Starts `command`, with what it prints in `log`, and waits until `ready_path` answers 200.
-    pub fn start(mut command: Command, address: SocketAddr, ready_path: &str, log: &Path) -> Result<Self> {
+    pub fn start(command: Command, address: SocketAddr, ready_path: &str, log: &Path) -> Result<Self> {
+        let is_ready = || control::get(address, ready_path).is_ok_and(|answer| answer.status == 200);
+        Self::start_until(command, address, is_ready, log)
+    }
+
+    /// Starts `command`, with what it prints in `log`, and waits until it `is_ready`.
+    pub fn start_until(
+        mut command: Command,
+        address: SocketAddr,
+        is_ready: impl Fn() -> bool,
+        log: &Path,
+    ) -> Result<Self> {
         let output = File::options().create(true).append(true).open(log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let started = clock::now();
         let child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
         let mut server = Self { child, address, ready_after: Duration::ZERO };
-        server.wait_until_ready(started, ready_path).with_context(|| {
+        server.wait_until_ready(started, is_ready).with_context(|| {
             format!("{:?} said: {}", command.get_program(), fs::read_to_string(log).unwrap_or_default())
         })?;
         Ok(server)
     }
 
-    fn wait_until_ready(&mut self, started: Instant, path: &str) -> Result<()> {
+    fn wait_until_ready(&mut self, started: Instant, is_ready: impl Fn() -> bool) -> Result<()> {
         while clock::now() < started + START_PATIENCE {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended with {status} before it was ready");
             }
-            if control::get(self.address, path).is_ok_and(|answer| answer.status == 200) {
+            if is_ready() {
                 self.ready_after = clock::now() - started;
                 return Ok(());
             }
@@ -59,6 +71,21 @@ impl Server {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Freezes the process: its connections stay open and nobody answers.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let process = process.context("a process without a number")?;
+        rustix::process::kill_process(process, signal).context("cannot send a signal to a server")
     }
 
     /// Resident memory now, in bytes.

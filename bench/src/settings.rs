@@ -39,6 +39,12 @@ pub struct Args {
     /// An Alertmanager binary; without it, the pinned version is built once and kept in the user's cache.
     #[arg(long)]
     pub alertmanager: Option<PathBuf>,
+    /// The Redis server to measure with.
+    #[arg(long, default_value = "redis-server")]
+    pub redis_server: PathBuf,
+    /// The tool that the driver is compared with.
+    #[arg(long, default_value = "redis-benchmark")]
+    pub redis_benchmark: PathBuf,
     /// Where data directories are made; a directory on a real disk. Without it, beside this binary.
     #[arg(long)]
     pub data_root: Option<PathBuf>,
@@ -70,10 +76,44 @@ pub enum Case {
     Storm,
     /// Start on an empty data directory.
     Start,
+    /// All cases of the Redis store.
+    Redis,
+    /// Single-alert POSTs with the Redis store beside its script alone.
+    RedisSingle,
+    /// Bodies of 100 with the Redis store beside its script alone.
+    RedisBatch,
+    /// Open loop at half of what the Redis store takes, with both stores.
+    RedisLatency,
+    /// Memory of Redis per live incident.
+    RedisMemory,
+    /// From Redis being back to the first alert that is taken.
+    RedisRecovery,
+}
+
+impl Case {
+    pub const fn is_of_redis(self) -> bool {
+        match self {
+            Self::Redis
+            | Self::RedisSingle
+            | Self::RedisBatch
+            | Self::RedisLatency
+            | Self::RedisMemory
+            | Self::RedisRecovery => true,
+            Self::Disk
+            | Self::Single
+            | Self::Batch
+            | Self::Latency
+            | Self::Memory
+            | Self::Body
+            | Self::Storm
+            | Self::Start => false,
+        }
+    }
 }
 
 /// What the cases need to know of the command line.
 pub struct Settings {
+    pub redis_benchmark: PathBuf,
     pub rounds: u32,
     pub length: Duration,
     pub warm_up: Duration,
@@ -89,15 +129,35 @@ pub struct Settings {
     pub storm: u64,
     pub disk: Duration,
     pub starts: usize,
+    /// Live incidents at which the memory of Redis is read.
+    pub redis_incidents: [u64; 2],
+    pub outages: Outages,
+}
+
+/// How Redis fails, and what is sent meanwhile.
+pub struct Outages {
+    pub rounds: u32,
+    /// From `kill -9` until it is started again.
+    pub dead: Duration,
+    pub frozen: Duration,
+    /// Sent before and after.
+    pub around: Duration,
+    pub requests_per_second: f64,
 }
 
 impl Args {
     pub fn runs(&self, case: Case) -> bool {
-        self.only.is_empty() || self.only.contains(&case)
+        let all_of_redis = self.only.contains(&Case::Redis) && case.is_of_redis();
+        self.only.is_empty() || self.only.contains(&case) || all_of_redis
+    }
+
+    pub fn runs_redis(&self) -> bool {
+        self.only.is_empty() || self.only.iter().any(|case| case.is_of_redis())
     }
 
     pub fn settings(&self) -> Settings {
         let full = Settings {
+            redis_benchmark: self.redis_benchmark.clone(),
             rounds: self.rounds,
             length: Duration::from_secs_f64(self.seconds),
             warm_up: Duration::from_millis(500),
@@ -109,6 +169,14 @@ impl Args {
             storm: 100_000,
             disk: Duration::from_secs(5),
             starts: 9,
+            redis_incidents: [20_000, 100_000],
+            outages: Outages {
+                rounds: 5,
+                dead: Duration::from_secs(3),
+                frozen: Duration::from_secs(5),
+                around: Duration::from_secs(2),
+                requests_per_second: 2_000.0,
+            },
         };
         if !self.quick {
             return full;
@@ -122,6 +190,14 @@ impl Args {
             storm: 10_000,
             disk: Duration::from_millis(500),
             starts: 3,
+            redis_incidents: [2_000, 10_000],
+            outages: Outages {
+                rounds: 1,
+                dead: Duration::from_secs(1),
+                frozen: Duration::from_secs(2),
+                around: Duration::from_secs(1),
+                ..full.outages
+            },
             ..full
         }
     }

@@ -2,19 +2,25 @@
 
 pub mod alertmanager;
 pub mod ceiling;
+pub mod redis;
+pub mod script;
 pub mod seawall;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use self::redis::Redis;
 use crate::disk;
 use crate::process::Server;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Candidate {
     Ceiling,
+    /// With the embedded store.
     Seawall,
+    /// With its state in a Redis server of its own.
+    SeawallOnRedis,
     Alertmanager,
 }
 
@@ -22,13 +28,19 @@ pub enum Candidate {
 pub struct Lab {
     pub seawall: PathBuf,
     pub alertmanager: Option<PathBuf>,
+    pub redis: PathBuf,
     /// Data directories and logs; gone with this value.
     root: tempfile::TempDir,
     pub file_system: String,
 }
 
 impl Lab {
-    pub fn new(seawall: PathBuf, alertmanager: Option<PathBuf>, data_root: &Path) -> Result<Self> {
+    pub fn new(
+        seawall: PathBuf,
+        alertmanager: Option<PathBuf>,
+        redis: PathBuf,
+        data_root: &Path,
+    ) -> Result<Self> {
         let root = tempfile::Builder::new().prefix("seawall-bench-").tempdir_in(data_root);
         let root = root.with_context(|| format!("cannot make a directory in {}", data_root.display()))?;
         let file_system = disk::file_system(root.path())?;
@@ -37,25 +49,35 @@ impl Lab {
             "{} is in memory, where nothing is durable; name a directory on a disk with --data-root",
             data_root.display(),
         );
-        Ok(Self { seawall, alertmanager, root, file_system })
+        Ok(Self { seawall, alertmanager, redis, root, file_system })
     }
 
     pub fn root(&self) -> &Path {
         self.root.path()
     }
 
+    /// A new directory for one run.
+    pub fn directory(&self) -> Result<tempfile::TempDir> {
+        Ok(tempfile::Builder::new().prefix("run-").tempdir_in(self.root())?)
+    }
+
     /// A running candidate without any state, and the directory of its data.
     pub fn start(&self, candidate: Candidate) -> Result<Running> {
-        let directory = tempfile::Builder::new().prefix("run-").tempdir_in(self.root())?;
+        let directory = self.directory()?;
+        let mut redis = None;
         let server = match candidate {
             Candidate::Ceiling => ceiling::start(directory.path()),
             Candidate::Seawall => seawall::start(&self.seawall, directory.path()),
+            Candidate::SeawallOnRedis => {
+                let state = redis.insert(Redis::start(&self.redis, directory.path())?);
+                seawall::start_on_redis(&self.seawall, directory.path(), &state.url())
+            }
             Candidate::Alertmanager => {
                 let binary = self.alertmanager.as_deref().context("there is no Alertmanager to measure")?;
                 alertmanager::start(binary, directory.path())
             }
         }?;
-        Ok(Running { candidate, server, directory })
+        Ok(Running { candidate, server, redis, directory })
     }
 }
 
@@ -63,7 +85,10 @@ impl Lab {
 pub struct Running {
     pub candidate: Candidate,
     pub server: Server,
-    directory: tempfile::TempDir,
+    /// Where the state lies, if it lies there.
+    pub redis: Option<Redis>,
+    /// Its data and logs.
+    pub directory: tempfile::TempDir,
 }
 
 impl Running {
@@ -73,6 +98,7 @@ impl Running {
         match self.candidate {
             Candidate::Ceiling => ceiling::check_accepted(address, alerts),
             Candidate::Seawall => seawall::check_accepted(address, alerts),
+            Candidate::SeawallOnRedis => seawall::check_decided(address, alerts),
             Candidate::Alertmanager => alertmanager::check_accepted(address, alerts),
         }
     }
@@ -80,8 +106,9 @@ impl Running {
     /// Crashes the process and starts it on what it left behind.
     pub fn crash_and_restart(self, lab: &Lab) -> Result<Self> {
         anyhow::ensure!(self.candidate == Candidate::Seawall, "only Seawall has state to come back to");
-        self.server.kill()?;
-        let server = seawall::start(&lab.seawall, self.directory.path())?;
-        Ok(Self { candidate: self.candidate, server, directory: self.directory })
+        let Self { candidate, server, redis, directory } = self;
+        server.kill()?;
+        let server = seawall::start(&lab.seawall, directory.path())?;
+        Ok(Self { candidate, server, redis, directory })
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::template;
 use crate::candidates::{Candidate, Lab, Running};
+use crate::driver::Exchange;
 use crate::payload::{Dialect, Numbers, Spread, Template};
 use crate::report::{Figure, Report, Section, mebibytes};
 use crate::settings::Settings;
@@ -66,7 +67,7 @@ fn megabytes(template: &Template) -> f64 {
 
 fn send(running: &Running, template: &Template, name: &'static str) -> Result<Taken> {
     let mut request = template.buffer();
-    template.fill(&mut request, &mut Numbers::fresh(0));
+    template.fill(0, &mut request, &mut Numbers::fresh(0));
     let server = &running.server;
     let idle = server.settled(SETTLE)?;
     server.forget_peak()?;

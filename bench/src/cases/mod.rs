@@ -3,6 +3,7 @@
 pub mod body;
 pub mod latency;
 pub mod memory;
+pub mod redis;
 pub mod start;
 pub mod storm;
 pub mod throughput;
@@ -20,6 +21,9 @@ use crate::report::{Section, micros};
 
 /// Incidents that repeats go round in.
 pub const POPULATION: u64 = 10_000;
+/// Alerts in a body that prepares a run. With a namespace each that is as many calls at once to a shared store, all of
+/// which have to be answered within its deadline.
+pub const PREPARED: u64 = 100;
 
 /// What the alerts of a run are to the candidate that gets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,10 @@ pub enum Traffic {
     Members,
     /// Each a new incident with a request of its own.
     Fresh,
+    /// Further signals of [`POPULATION`] members of storms, a hundred in each.
+    GroupRepeats,
+    /// Each a new fingerprint, a hundred to a namespace that becomes a storm.
+    NewGroups,
 }
 
 impl Traffic {
@@ -38,6 +46,8 @@ impl Traffic {
             Self::Repeats => "repeats of live incidents",
             Self::Members => "members of an open storm",
             Self::Fresh => "each a new incident with its own request",
+            Self::GroupRepeats => "repeats of storm members, 100 to a namespace",
+            Self::NewGroups => "each 100 a namespace that becomes a storm",
         }
     }
 
@@ -45,6 +55,16 @@ impl Traffic {
         match self {
             Self::Repeats | Self::Fresh => Spread::Apart,
             Self::Members => Spread::Together,
+            Self::GroupRepeats | Self::NewGroups => Spread::Groups,
+        }
+    }
+
+    /// What is decided of the first alert of a body, as the script numbers it.
+    pub const fn decision(self) -> u8 {
+        match self {
+            Self::Fresh | Self::NewGroups => 1,
+            Self::Repeats | Self::GroupRepeats => 3,
+            Self::Members => 4,
         }
     }
 
@@ -56,12 +76,12 @@ impl Traffic {
     /// many alerts were sent for it.
     pub fn prepare(self, running: &Running, dialect: Dialect) -> Result<(Numbers, u64)> {
         match self {
-            Self::Repeats => {
+            Self::Repeats | Self::GroupRepeats => {
                 fill(
                     running,
-                    &template(dialect, Spread::Apart, 1_000),
+                    &template(dialect, self.spread(), PREPARED as usize),
                     &mut Numbers::fresh(0),
-                    POPULATION / 1_000,
+                    POPULATION / PREPARED,
                 )?;
                 Ok((Numbers::cycle(POPULATION), POPULATION))
             }
@@ -70,7 +90,7 @@ impl Traffic {
                 fill(running, &template(dialect, Spread::Together, 20), &mut numbers, 1)?;
                 Ok((numbers, 20))
             }
-            Self::Fresh => Ok((Numbers::fresh(0), 0)),
+            Self::Fresh | Self::NewGroups => Ok((Numbers::fresh(0), 0)),
         }
     }
 }

@@ -93,7 +93,9 @@ impl Scenario {
     fn name(&self) -> String {
         match self.candidate {
             Candidate::Ceiling => "ceiling: parse only".to_owned(),
-            Candidate::Seawall => format!("Seawall, {}, `{}`", self.traffic.name(), self.dialect.path()),
+            Candidate::Seawall | Candidate::SeawallOnRedis => {
+                format!("Seawall, {}, `{}`", self.traffic.name(), self.dialect.path())
+            }
             Candidate::Alertmanager => {
                 format!("Alertmanager, {}, `{}`", self.traffic.name(), self.dialect.path())
             }

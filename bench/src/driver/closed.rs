@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Answers, Connections, PATIENCE, SCRATCH, thread_time};
+use super::{Answers, Connections, Exchange, PATIENCE, SCRATCH, thread_time};
 use crate::clock;
-use crate::payload::{Numbers, Template};
+use crate::payload::Numbers;
 
 /// When to send no more.
 #[derive(Clone, Copy, Debug)]
@@ -16,9 +16,9 @@ pub enum Stop {
     Requests(u64),
 }
 
-pub struct Closed<'a> {
+pub struct Closed<'a, E> {
     pub target: SocketAddr,
-    pub template: &'a Template,
+    pub template: &'a E,
     pub connections: usize,
     pub stop: Stop,
     /// Answers this soon after the start do not count for the rate.
@@ -36,9 +36,10 @@ pub struct Throughput {
     pub elapsed: Duration,
 }
 
-impl Closed<'_> {
+impl<E: Exchange> Closed<'_, E> {
     pub fn run(&self, numbers: &mut Numbers) -> Result<Throughput> {
-        let mut connections = Connections::open(self.target, self.connections, &self.template.buffer())?;
+        let mut connections: Connections<E::Answer> =
+            Connections::open(self.target, self.connections, &self.template.buffer())?;
         let (started, cpu) = (clock::now(), thread_time());
         let mut run = Run::new(self, started);
         for index in 0..connections.all.len() {
@@ -70,8 +71,8 @@ impl Closed<'_> {
     }
 }
 
-struct Run<'a> {
-    plan: &'a Closed<'a>,
+struct Run<'a, E> {
+    plan: &'a Closed<'a, E>,
     counted_from: Instant,
     stops_at: Option<Instant>,
     sent: u64,
@@ -81,8 +82,8 @@ struct Run<'a> {
     answers: Answers,
 }
 
-impl<'a> Run<'a> {
-    fn new(plan: &'a Closed<'a>, started: Instant) -> Self {
+impl<'a, E: Exchange> Run<'a, E> {
+    fn new(plan: &'a Closed<'a, E>, started: Instant) -> Self {
         let counted_from = started + plan.warm_up;
         let stops_at = match plan.stop {
             Stop::After(length) => Some(counted_from + length),
@@ -98,7 +99,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn send(&mut self, connections: &mut Connections, index: usize, numbers: &mut Numbers) -> Result<()> {
+    fn send(
+        &mut self,
+        connections: &mut Connections<E::Answer>,
+        index: usize,
+        numbers: &mut Numbers,
+    ) -> Result<()> {
         if let Stop::Requests(limit) = self.plan.stop
             && self.sent >= limit
         {

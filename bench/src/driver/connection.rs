@@ -5,33 +5,35 @@ use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context, Result, bail};
 
-use super::response::Response;
-use crate::payload::{Numbers, Template};
+use super::{Exchange, Follow};
+use crate::payload::Numbers;
 
-pub struct Connection {
+pub struct Connection<A> {
     stream: TcpStream,
+    /// Which of the run's connections it is.
+    place: usize,
     request: Vec<u8>,
     /// Bytes of `request` that were sent; its length while nothing is to be sent.
     sent: usize,
-    response: Response,
+    answer: A,
     busy: bool,
 }
 
-impl Connection {
-    pub fn open(target: SocketAddr, request: Vec<u8>) -> Result<Self> {
+impl<A: Follow> Connection<A> {
+    pub fn open(target: SocketAddr, place: usize, request: Vec<u8>) -> Result<Self> {
         let stream = TcpStream::connect(target)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let sent = request.len();
-        Ok(Self { stream, request, sent, response: Response::default(), busy: false })
+        Ok(Self { stream, place, request, sent, answer: A::default(), busy: false })
     }
 
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    pub fn send(&mut self, template: &Template, numbers: &mut Numbers) -> Result<()> {
-        template.fill(&mut self.request, numbers);
+    pub fn send(&mut self, template: &impl Exchange, numbers: &mut Numbers) -> Result<()> {
+        template.fill(self.place, &mut self.request, numbers);
         self.sent = 0;
         self.busy = true;
         self.write()
@@ -49,7 +51,7 @@ impl Connection {
             match self.stream.read(scratch) {
                 Ok(0) => bail!("the server closed a connection in the middle of an exchange"),
                 Ok(count) => {
-                    if let Some(status) = self.response.feed(&scratch[..count])? {
+                    if let Some(status) = self.answer.feed(&scratch[..count])? {
                         anyhow::ensure!(
                             self.sent == self.request.len(),
                             "answered {status} before it was asked"

@@ -2,8 +2,9 @@
 //!
 //! It runs inside the benchmark's own process while every candidate runs in another one, so all of them share the
 //! two cores with exactly the same driver. A request costs it one `write`, one `read` and a share of an
-//! `epoll_wait`; bodies are rendered before, and of an answer only the status and `Content-Length` are looked at.
-//! Requests are not pipelined: a connection waits for its answer, as a real sender does.
+//! `epoll_wait`; bodies are rendered before, and of an answer only the status and its length are looked at.
+//! Requests are not pipelined: a connection waits for its answer, as a real sender does. It speaks HTTP to servers of
+//! alerts and RESP to Redis; everything else is the same for both.
 //!
 //! ```text
 //! closed: every connection sends as soon as it is answered        → what the candidate can do
@@ -13,10 +14,13 @@
 mod closed;
 mod connection;
 mod open;
+mod reply;
 mod response;
 
-pub use closed::{Closed, Stop};
+pub use closed::{Closed, Stop, Throughput};
 pub use open::{Latency, Open};
+pub use reply::Reply;
+pub use response::Response;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +30,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::event::epoll;
 
+use crate::payload::Numbers;
 use connection::Connection;
 
 /// Longest a run waits for outstanding answers before it fails.
@@ -33,6 +38,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes read at a time: more than any answer to the bodies used here.
 const SCRATCH: usize = 256 * 1024;
+
+/// Requests as they are sent, and what an answer to them looks like.
+pub trait Exchange {
+    type Answer: Follow;
+
+    /// A copy to patch and send again and again.
+    fn buffer(&self) -> Vec<u8>;
+
+    /// Makes `buffer` the next request of that connection.
+    fn fill(&self, connection: usize, buffer: &mut [u8], numbers: &mut Numbers);
+}
+
+/// Follows one answer at a time over any split into reads.
+pub trait Follow: Default {
+    /// Takes what was read; gives the status when the answer is complete with it.
+    fn feed(&mut self, bytes: &[u8]) -> Result<Option<u16>>;
+}
 
 /// How the answers of a run ended.
 #[derive(Clone, Debug, Default)]
@@ -64,18 +86,18 @@ impl Answers {
 }
 
 /// The sockets of a run and what wakes its thread.
-struct Connections {
+struct Connections<A> {
     epoll: rustix::fd::OwnedFd,
-    all: Vec<Connection>,
+    all: Vec<Connection<A>>,
     events: Vec<epoll::Event>,
 }
 
-impl Connections {
+impl<A: Follow> Connections<A> {
     fn open(target: SocketAddr, count: usize, buffer: &[u8]) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut all = Vec::with_capacity(count);
         for index in 0..count {
-            let connection = Connection::open(target, buffer.to_vec())
+            let connection = Connection::open(target, index, buffer.to_vec())
                 .with_context(|| format!("cannot open connection {index} to {target}"))?;
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
             epoll::add(&epoll, connection.stream(), epoll::EventData::new_u64(index as u64), flags)?;

@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 
-use super::{Answers, Connections, PATIENCE, SCRATCH, thread_time};
+use super::{Answers, Connections, Exchange, PATIENCE, SCRATCH, thread_time};
 use crate::clock;
-use crate::payload::{Numbers, Template};
+use crate::payload::Numbers;
 
 /// Requests that became due closer together than this are sent by one wake-up. It bounds what the driver itself adds
 /// to a latency, and what its timer costs the server: at most 20 000 wake-ups a second.
 const TICK: Duration = Duration::from_micros(50);
 
-pub struct Open<'a> {
+pub struct Open<'a, E> {
     pub target: SocketAddr,
-    pub template: &'a Template,
+    pub template: &'a E,
     pub connections: usize,
     pub requests_per_second: f64,
     pub length: Duration,
@@ -35,12 +35,22 @@ pub struct Latency {
     pub longest_queue: usize,
 }
 
-impl Open<'_> {
+impl<E: Exchange> Open<'_, E> {
     pub fn run(&self, numbers: &mut Numbers) -> Result<Latency> {
+        self.run_watched(numbers, |_, _| {})
+    }
+
+    /// Runs, and tells of every answer when it came and what status it had.
+    pub fn run_watched(
+        &self,
+        numbers: &mut Numbers,
+        mut answered: impl FnMut(Instant, u16),
+    ) -> Result<Latency> {
         // The default slack of 50 µs would come on top of every tick.
         rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000))
             .context("cannot set the timer slack")?;
-        let mut connections = Connections::open(self.target, self.connections, &self.template.buffer())?;
+        let mut connections: Connections<E::Answer> =
+            Connections::open(self.target, self.connections, &self.template.buffer())?;
         let (started, cpu) = (clock::now(), thread_time());
         let mut run = Run::new(self, started, connections.all.len())?;
         let (mut scratch, mut ready) = (vec![0; SCRATCH], Vec::new());
@@ -54,6 +64,7 @@ impl Open<'_> {
                 if let Some(status) = connections.all[index].advance(&mut scratch)? {
                     progress = clock::now();
                     run.answered(index, status, progress)?;
+                    answered(progress, status);
                 }
             }
             anyhow::ensure!(now < progress + PATIENCE, "no answers for {PATIENCE:?}");
@@ -65,8 +76,8 @@ impl Open<'_> {
     }
 }
 
-struct Run<'a> {
-    plan: &'a Open<'a>,
+struct Run<'a, E> {
+    plan: &'a Open<'a, E>,
     started: Instant,
     measured_from: Instant,
     gap: Duration,
@@ -83,8 +94,8 @@ struct Run<'a> {
     histogram: Histogram<u64>,
 }
 
-impl<'a> Run<'a> {
-    fn new(plan: &'a Open<'a>, started: Instant, connections: usize) -> Result<Self> {
+impl<'a, E: Exchange> Run<'a, E> {
+    fn new(plan: &'a Open<'a, E>, started: Instant, connections: usize) -> Result<Self> {
         Ok(Self {
             plan,
             started,
@@ -105,7 +116,12 @@ impl<'a> Run<'a> {
         self.started + Duration::from_nanos(self.gap.as_nanos() as u64 * request)
     }
 
-    fn send_due(&mut self, connections: &mut Connections, numbers: &mut Numbers, now: Instant) -> Result<()> {
+    fn send_due(
+        &mut self,
+        connections: &mut Connections<E::Answer>,
+        numbers: &mut Numbers,
+        now: Instant,
+    ) -> Result<()> {
         while self.due < self.total && self.due_time(self.due) <= now {
             self.waiting.push_back(self.due_time(self.due));
             self.due += 1;

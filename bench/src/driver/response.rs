@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 
+use super::Follow;
+
 /// Longest head of an answer that is believed.
 const HEAD_LIMIT: usize = 16 * 1024;
 
@@ -15,9 +17,8 @@ pub struct Response {
     body_left: usize,
 }
 
-impl Response {
-    /// Takes what was read; gives the status when the answer is complete with it.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<u16>> {
+impl Follow for Response {
+    fn feed(&mut self, bytes: &[u8]) -> Result<Option<u16>> {
         if self.body_left > 0 {
             return self.feed_body(bytes.len());
         }
@@ -34,7 +35,9 @@ impl Response {
         let head = std::mem::take(&mut self.head);
         self.take_head(&head[..end], head.len() - end)
     }
+}
 
+impl Response {
     fn take_head(&mut self, head: &[u8], body: usize) -> Result<Option<u16>> {
         let text = std::str::from_utf8(head).context("the head of an answer is no text")?;
         self.status = text
