@@ -185,6 +185,16 @@ impl RedisCluster {
         self.nodes[from].ask::<()>(&["CLUSTER", "SETSLOT", &number, "MIGRATING", &self.id(to)]);
     }
 
+    /// The keys of a slot that are still where it comes from.
+    pub fn keys_of_slot(&self, slot: u16) -> Vec<String> {
+        self.keys_at(slot, self.node_of_slot(slot), usize::from(u16::MAX))
+    }
+
+    /// Moves only these keys of a slot that is on its way: from now on some are here and some there.
+    pub fn migrate_keys(&self, slot: u16, to: usize, keys: &[String]) -> usize {
+        self.move_some(keys, self.node_of_slot(slot), to)
+    }
+
     /// Moves the keys of a slot that is on its way, and hands the slot over.
     pub async fn finish_migration(&self, slot: u16, to: usize) -> usize {
         let from = self.node_of_slot(slot);
@@ -200,21 +210,26 @@ impl RedisCluster {
     }
 
     fn move_keys(&self, slot: u16, from: usize, to: usize) -> usize {
-        let (number, batch) = (slot.to_string(), BATCH.to_string());
-        let port = self.nodes[to].port().to_string();
         let mut moved = 0;
         loop {
-            let keys: Vec<String> = self.nodes[from].ask(&["CLUSTER", "GETKEYSINSLOT", &number, &batch]);
+            let keys = self.keys_at(slot, from, BATCH);
             if keys.is_empty() {
                 return moved;
             }
-            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-            words.extend(keys.iter().map(String::as_str));
-            // NOKEY when all of them have expired in between.
-            if self.nodes[from].ask::<String>(&words) == "OK" {
-                moved += keys.len();
-            }
+            moved += self.move_some(&keys, from, to);
         }
+    }
+
+    fn keys_at(&self, slot: u16, node: usize, most: usize) -> Vec<String> {
+        self.nodes[node].ask(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), &most.to_string()])
+    }
+
+    fn move_some(&self, keys: &[String], from: usize, to: usize) -> usize {
+        let port = self.nodes[to].port().to_string();
+        let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+        words.extend(keys.iter().map(String::as_str));
+        // NOKEY when all of them have expired in between.
+        if self.nodes[from].ask::<String>(&words) == "OK" { keys.len() } else { 0 }
     }
 
     /// Makes strangers a cluster.

@@ -13,8 +13,8 @@ use crate::support::{lasting, scene_alone};
 
 /// Slots that are moved.
 const MOVES: usize = 6;
-/// How long a slot is on its way before its keys are moved.
-const ON_ITS_WAY: Duration = Duration::from_millis(200);
+/// How long a slot stays on its way without, and then with some of its keys. The last one takes longer than calls wait.
+const ON_ITS_WAY: [u64; MOVES] = [10, 50, 100, 200, 300, 1_500];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn slots_that_move_while_they_are_in_use_lose_nothing_and_double_nothing() {
@@ -29,11 +29,14 @@ async fn slots_that_move_while_they_are_in_use_lose_nothing_and_double_nothing()
     assert!(cluster.nodes().iter().all(|node| node.key_count() > 0), "all nodes are in use");
 
     let mut moved = 0;
-    for slot in fullest_slots(&cluster) {
+    for (nth, slot) in fullest_slots(&cluster).into_iter().enumerate() {
         let from = cluster.node_of_slot(slot);
         let to = (from + 1) % cluster.nodes().len();
         cluster.begin_migration(slot, to);
-        lasting(ON_ITS_WAY).await;
+        let millis = ON_ITS_WAY[nth];
+        lasting(Duration::from_millis(millis)).await;
+        moved += cluster.migrate_keys(slot, to, &half(cluster.keys_of_slot(slot), nth % 2 == 0));
+        lasting(Duration::from_millis(millis)).await;
         moved += cluster.finish_migration(slot, to).await;
         assert_eq!(cluster.node_of_slot(slot), to);
         load.goes_on(100).await;
@@ -65,4 +68,11 @@ fn fullest_slots(cluster: &RedisCluster) -> Vec<u16> {
     let mut keys: Vec<_> = keys.into_values().collect();
     keys.sort_unstable_by(|one, other| other.cmp(one));
     keys.iter().take(MOVES).map(|(_, key)| cluster.slot_of(key)).collect()
+}
+
+/// Half of the keys of a slot, with the records of its partitions or without them.
+fn half(mut keys: Vec<String>, with_records: bool) -> Vec<String> {
+    keys.sort_by_key(|key| (key.ends_with(":p") != with_records, key.clone()));
+    keys.truncate(keys.len().div_ceil(2));
+    keys
 }
