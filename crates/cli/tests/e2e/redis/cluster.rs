@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_testkit::Random;
-use seawall_testkit::redis::RedisCluster;
+use seawall_testkit::redis::{RedisCluster, RedisServer};
+use seawall_testkit::{Alert, Random, SeawallBuilder};
 
 use super::{clients, listed_everywhere, replicas, senders, storms};
 use crate::load::{CONFIG, Load, STORMS, balanced};
@@ -52,6 +52,45 @@ async fn slots_that_move_while_they_are_in_use_lose_nothing_and_double_nothing()
     for node in cluster.nodes() {
         assert_eq!(node.keys_without_expiry(), [""; 0]);
     }
+    println!("{} acknowledged, {} without a clear answer", book.acknowledged(), book.unknown());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_master_that_crashes_with_what_its_replica_never_saw_loses_nothing_that_was_confirmed() {
+    let scene = scene_alone().await;
+    let mut random = Random::new();
+    println!("seed {}", random.seed());
+    let mut cluster = RedisCluster::builder(scene.path(), "redis").replicas().start().await;
+    let recipe =
+        |it: SeawallBuilder| it.config(CONFIG).redis_cluster(&cluster).redis_option("durability", "wait");
+    let replicas = replicas(&scene, 2, recipe).await;
+    let clients = clients(&replicas);
+    let load = Load::start(Arc::default(), &senders(&clients), &mut random);
+    load.goes_on(500).await;
+
+    // The master that has what is not of one namespace alone; masters come before their replicas.
+    let has_registry = |node: &RedisServer| node.keys().iter().any(|key| key.contains("partitions"));
+    let crashing = cluster.nodes().iter().position(has_registry).expect("somebody has the registry");
+    let replica = crashing + cluster.nodes().len() / 2;
+    cluster.nodes()[replica].pause();
+    cluster.nodes()[crashing].ask::<u64>(&["CLIENT", "KILL", "TYPE", "replica"]);
+    for late in 0..20 {
+        let alert = Alert::new("DiskFull", &format!("late-{late}"), "db-0");
+        load.book.fire(&clients[0], &[alert]).await.expect("an answer");
+    }
+    cluster.kill_node(crashing);
+    cluster.nodes()[replica].resume();
+    assert_eq!(cluster.failed_over(crashing).await, replica);
+    // Without one that confirms there, the new master's namespaces would stay refused.
+    cluster.restart_node(crashing).await;
+    load.goes_on(500).await;
+
+    let book = load.stop().await;
+    for client in &clients {
+        let ledger = balanced(&book, client).await;
+        assert_eq!(storms(&ledger.requests), STORMS, "every storm is one request");
+    }
+    listed_everywhere(&clients, "").await;
     println!("{} acknowledged, {} without a clear answer", book.acknowledged(), book.unknown());
 }
 
