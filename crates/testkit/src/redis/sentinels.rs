@@ -193,9 +193,22 @@ impl Sentinels {
         self.servers[server].restart().await;
     }
 
-    /// Waits until a server that came back copies the primary.
+    /// Waits until a server that came back copies the primary, and every sentinel has seen that. One that last saw it as
+    /// a primary would take it for a primary of old if it were elected now, and make it a replica again.
     pub async fn rejoined(&self, server: usize) {
         eventually(AGREED_WITHIN, || async { self.copies(server, self.try_primary()?) }).await;
+        for sentinel in &self.sentinels {
+            eventually(AGREED_WITHIN, || async {
+                let replicas: Vec<Vec<String>> = sentinel.ask(&["SENTINEL", "REPLICAS", MASTER]);
+                let port = self.servers[server].port().to_string();
+                let seen = replicas.iter().find(|replica| field(replica, "port") == Some(&port));
+                match seen.and_then(|replica| field(replica, "role-reported")) {
+                    Some("slave") => Ok(()),
+                    role => Err(format!("a sentinel saw server {server} last as {role:?}")),
+                }
+            })
+            .await;
+        }
     }
 
     /// Whether a server copies another one and has everything.
@@ -215,10 +228,7 @@ impl Sentinels {
         for sentinel in &self.sentinels {
             eventually(AGREED_WITHIN, || async {
                 let known: Vec<String> = sentinel.ask(&["SENTINEL", "MASTER", MASTER]);
-                let number = |field: &str| {
-                    let at = known.iter().position(|word| word == field)?;
-                    known.get(at + 1)?.parse::<usize>().ok()
-                };
+                let number = |name: &str| field(&known, name)?.parse::<usize>().ok();
                 let (replicas, others) = (number("num-slaves"), number("num-other-sentinels"));
                 match replicas == Some(SERVERS - 1) && others == Some(SENTINELS - 1) {
                     true => Ok(()),
@@ -243,6 +253,12 @@ impl Sentinels {
         let primary = self.servers.iter().position(|server| votes(server.port()) >= QUORUM);
         primary.ok_or_else(|| format!("the sentinels do not agree on the primary's port: {named:?}"))
     }
+}
+
+/// What a sentinel says under a name: names and values take turns.
+fn field<'a>(said: &'a [String], name: &str) -> Option<&'a str> {
+    let at = said.chunks(2).find(|pair| pair[0] == name)?;
+    at.get(1).map(String::as_str)
 }
 
 /// Whom a sentinel names, if it answers.
