@@ -14,6 +14,9 @@ use crate::{Client, Process, Scene, eventually, free_port};
 /// Generous: a loaded machine, a build without optimisation, a log to replay.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// Says which store it is, when it is not the embedded one.
+const STATE_KIND: &str = "SEAWALL_STATE__KIND";
+
 /// How a Seawall is to be started.
 #[derive(Clone, Debug)]
 pub struct SeawallBuilder {
@@ -78,7 +81,7 @@ impl SeawallBuilder {
             _ => letter.to_ascii_uppercase().to_string(),
         };
         let name: String = name.chars().map(upper).collect();
-        self.env("SEAWALL_STATE__KIND", "redis").env(&format!("SEAWALL_STATE__REDIS__{name}"), value)
+        self.env(STATE_KIND, "redis").env(&format!("SEAWALL_STATE__REDIS__{name}"), value)
     }
 
     /// Keeps its state in one server.
@@ -104,7 +107,11 @@ impl SeawallBuilder {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("serve").arg("--listen").arg(&self.listen).arg("--data-dir").arg(&self.data);
+        command.arg("serve").arg("--listen").arg(&self.listen);
+        // With another store it would be warned of.
+        if !self.env.iter().any(|(name, _)| name == STATE_KIND) {
+            command.arg("--data-dir").arg(&self.data);
+        }
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
         }

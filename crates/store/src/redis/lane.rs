@@ -23,6 +23,9 @@ use crate::StoreError;
 const CALL_SIGNALS: usize = 128;
 /// Calls that may wait for one partition: each is one HTTP request, of which the edge admits 1024 at once by default.
 const QUEUE: usize = 1024;
+/// Calls on their way at the same time over one connection: enough to keep the server busy, and few enough that each is
+/// answered long before its deadline, which begins when it is sent.
+pub(super) const AT_ONCE: usize = 16;
 /// How long a lane without work is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -159,6 +162,8 @@ impl Lane {
 
     /// Decides in as many calls as it takes. When one fails the whole is not acknowledged, though what was decided stays.
     async fn decide_all(&self, rules: &Rules, items: &[Item]) -> Result<Vec<Decision>, LinkError> {
+        // The semaphore is never closed.
+        let _turn = self.core.on_the_way.acquire().await.ok();
         self.core.register(&self.partition).await?;
         let mut decisions = Vec::with_capacity(items.len());
         for part in items.chunks(CALL_SIGNALS) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
+use seawall_model::Stopwatch;
 use tokio::sync::Notify;
 
 use super::link::LinkError;
@@ -20,8 +21,10 @@ use super::wire::{self, TickAnswer, TickCall};
 
 /// Things done in one call: some milliseconds of the server.
 const AT_ONCE: usize = 500;
-/// Partitions that are served at the same time.
-const SIDE_BY_SIDE: usize = 16;
+/// Partitions that are served at the same time, beside the lanes' calls.
+const SIDE_BY_SIDE: usize = 64;
+/// Partitions that are looked at at the same time; there is no hurry.
+const LOOKS: usize = 8;
 /// How often to look at the clock when nothing wakes: it may be set, and in tests it stands still.
 pub(super) const LOOK_AT_CLOCK: Duration = Duration::from_millis(200);
 /// When to try again what could not be done.
@@ -101,10 +104,11 @@ impl Publisher {
     /// Looks at all partitions again and again, until the task is dropped.
     pub async fn look_around(core: Arc<Core>) {
         loop {
-            if let Err(error) = core.look_at_all(None).await {
+            let began = Stopwatch::start();
+            if let Err(error) = core.look_slowly().await {
                 tracing::debug!(error = %error.reason, "could not look at all partitions");
             }
-            tokio::time::sleep(core.options.look).await;
+            tokio::time::sleep(core.options.look.saturating_sub(began.elapsed())).await;
         }
     }
 }
@@ -136,12 +140,28 @@ impl Core {
         Ok(answer)
     }
 
-    /// Does what is due everywhere, and lets go of what is over: a part of it, or all when `sweep` is given.
-    pub(super) async fn look_at_all(&self, sweep: Option<usize>) -> Result<(), LinkError> {
+    /// A few partitions at a time, so that a look takes about as long as there is until the next one.
+    async fn look_slowly(&self) -> Result<(), LinkError> {
+        let partitions = self.registered().await?;
+        let parts = u32::try_from(partitions.len().div_ceil(LOOKS)).unwrap_or(u32::MAX).max(1);
+        let rest = self.options.look / 2 / parts;
+        for part in partitions.chunks(LOOKS) {
+            let looks: Vec<_> =
+                part.iter().map(|(it, noted)| self.look_at(it.clone(), *noted, None)).collect();
+            stream::iter(looks).buffer_unordered(LOOKS).try_collect::<()>().await?;
+            tokio::time::sleep(rest).await;
+        }
+        Ok(())
+    }
+
+    /// Does what is due everywhere, and lets go of what is over among so many incidents of each partition.
+    pub(super) async fn look_at_all(&self, sweep: usize) -> Result<(), LinkError> {
         let partitions = self.registered().await?;
         // Made before they are run: a stream that makes them as it goes would not be `Send`.
-        let looks: Vec<_> =
-            partitions.into_iter().map(|(partition, noted)| self.look_at(partition, noted, sweep)).collect();
+        let looks: Vec<_> = partitions
+            .into_iter()
+            .map(|(partition, noted)| self.look_at(partition, noted, Some(sweep)))
+            .collect();
         stream::iter(looks).buffer_unordered(SIDE_BY_SIDE).try_collect().await
     }
 

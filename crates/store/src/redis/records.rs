@@ -342,7 +342,7 @@ pub(super) fn fingerprint(bytes: &[u8]) -> Result<Fingerprint, LinkError> {
 
 pub(super) fn request_doc(reference: RequestRef, bytes: &[u8]) -> Result<RequestDoc, LinkError> {
     let DocWire(own, received, previous, body) = decode(bytes)?;
-    let body: DocBody = postcard::from_bytes(&body).map_err(unreadable)?;
+    let body = DocBody::unpack(&body)?;
     Ok(RequestDoc {
         fingerprint: fingerprint(&own)?,
         reference,

@@ -21,22 +21,46 @@ const KEPT: i64 = 30 * 86_400_000;
 
 /// When this replica noted which partition.
 #[derive(Default)]
-pub(super) struct Noted(Mutex<HashMap<Partition, Instant>>);
+pub(super) struct Noted(Mutex<Notes>);
+
+#[derive(Default)]
+struct Notes {
+    at: HashMap<Partition, Instant>,
+    /// When those that are too old to be relied on were last dropped.
+    swept: Option<Instant>,
+}
+
+impl Noted {
+    fn is_fresh(&self, partition: &Partition, now: Instant) -> bool {
+        self.0.lock().at.get(partition).is_some_and(|at| now - *at < NOTED)
+    }
+
+    fn note(&self, partition: Partition, now: Instant) {
+        let mut notes = self.0.lock();
+        if notes.swept.is_none_or(|swept| now - swept >= NOTED) {
+            notes.at.retain(|_, at| now - *at < NOTED);
+            notes.swept = Some(now);
+        }
+        notes.at.insert(partition, now);
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.lock().at.keys().map(Partition::name).collect()
+    }
+}
 
 impl Core {
     /// Notes the partition, unless that was done a moment ago.
     pub(super) async fn register(&self, partition: &Partition) -> Result<(), LinkError> {
         let now = Instant::now();
-        if self.noted.0.lock().get(partition).is_some_and(|at| now - *at < NOTED) {
+        if self.noted.is_fresh(partition, now) {
             return Ok(());
         }
         let (at, kept) = (self.clock.now().as_millis().to_string(), KEPT.to_string());
         let name = partition.name();
         let args: [&[u8]; 3] = [at.as_bytes(), name.as_bytes(), kept.as_bytes()];
         self.run(&self.scripts.register, &self.keys.registry(), &args, true).await?;
-        let mut noted = self.noted.0.lock();
-        noted.retain(|_, at| now - *at < NOTED);
-        noted.insert(partition.clone(), now);
+        self.noted.note(partition.clone(), now);
         Ok(())
     }
 
@@ -82,7 +106,7 @@ impl Core {
             "the Redis server has lost its data: requests that were open are gone, and problems that still fire get new ones"
         );
         let now = self.clock.now().as_millis();
-        let noted: Vec<String> = self.noted.0.lock().keys().map(Partition::name).collect();
+        let noted = self.noted.names();
         if noted.is_empty() {
             return Ok(());
         }

@@ -10,13 +10,13 @@ use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use seawall_model::{Clock, Decision, Fingerprint, Policy, RequestRef, Signal, Stopwatch};
 use serde::Serialize;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::counters::Counters;
 use super::feed::Feed;
-use super::lane::{Job, Lanes, Rules};
+use super::lane::{self, Job, Lanes, Rules};
 use super::link::{LinkError, Links, Script};
 use super::partition::{Keys, Partition};
 use super::publisher::{Claims, Publisher};
@@ -55,6 +55,8 @@ pub(super) struct Core {
     pub tasks: TaskTracker,
     /// The lanes, which end when they have done what they were given.
     pub lane_tasks: TaskTracker,
+    /// Calls of lanes that may be on their way at the same time.
+    pub on_the_way: Semaphore,
 }
 
 impl Core {
@@ -92,10 +94,10 @@ impl Core {
         args: &[&[u8]],
         writes: bool,
     ) -> Result<redis::Value, LinkError> {
-        let began = Stopwatch::start();
+        let mut patience = Patience::new(self.options.timeout);
         loop {
             match self.links.run(script, record, args, writes).await {
-                Err(error) if self.may_repeat(&error, began) => tokio::time::sleep(AGAIN).await,
+                Err(error) if patience.may_repeat(&error) => tokio::time::sleep(AGAIN).await,
                 outcome => return outcome,
             }
         }
@@ -103,18 +105,33 @@ impl Core {
 
     /// Sends commands, all of which may be sent again.
     pub async fn pipe(&self, pipeline: &redis::Pipeline, key: &str) -> Result<Vec<redis::Value>, LinkError> {
-        let began = Stopwatch::start();
+        let mut patience = Patience::new(self.options.timeout);
         loop {
             match self.links.pipe(pipeline, key).await {
-                Err(error) if self.may_repeat(&error, began) => tokio::time::sleep(AGAIN).await,
+                Err(error) if patience.may_repeat(&error) => tokio::time::sleep(AGAIN).await,
                 outcome => return outcome,
             }
         }
     }
+}
 
-    fn may_repeat(&self, error: &LinkError, began: Stopwatch) -> bool {
+/// For how long a call is repeated. Only one that was on its way when something broke is; who finds the server away is told so
+/// at once.
+struct Patience {
+    began: Stopwatch,
+    within: Duration,
+    was_sent: bool,
+}
+
+impl Patience {
+    fn new(within: Duration) -> Self {
+        Self { began: Stopwatch::start(), within, was_sent: false }
+    }
+
+    fn may_repeat(&mut self, error: &LinkError) -> bool {
+        self.was_sent |= error.ambiguous;
         let passes = matches!(error.class, Failure::Reset | Failure::ClusterDown | Failure::NotReplicated);
-        passes && began.elapsed() + AGAIN < self.options.timeout
+        passes && self.was_sent && self.began.elapsed() + AGAIN < self.within
     }
 }
 
@@ -138,6 +155,7 @@ impl RedisStore {
     ) -> Result<Arc<Self>, StoreError> {
         let (options, tasks, stop) = (Arc::new(options), TaskTracker::new(), CancellationToken::new());
         let links = Links::open(Arc::clone(&options), &tasks, stop.clone()).await?;
+        let connections = options.connections.max(1);
         let core = Arc::new(Core {
             keys: Keys::new(&options.key_prefix),
             options,
@@ -156,6 +174,7 @@ impl RedisStore {
             gauges: Mutex::default(),
             tasks,
             lane_tasks: TaskTracker::new(),
+            on_the_way: Semaphore::new(connections * lane::AT_ONCE),
         });
         core.check_birth().await?;
         core.check_partitions().await?;
@@ -179,7 +198,7 @@ impl RedisStore {
     /// # Errors
     /// [`StoreError::Unavailable`] when the server does not answer.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
-        self.core.look_at_all(Some(EVERYTHING)).await?;
+        self.core.look_at_all(EVERYTHING).await?;
         Ok(self.core.barrier().await?)
     }
 

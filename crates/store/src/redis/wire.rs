@@ -197,7 +197,13 @@ impl DocBody {
         let Signal { identity, api_version, environment, firing_time, detail, .. } = signal;
         let body = Self { identity, api_version, environment, firing_time, detail };
         // Encoding into memory fails only for sequences of unknown length, which it does not have.
-        postcard::to_stdvec(&body).unwrap_or_default()
+        let plain = postcard::to_stdvec(&body).unwrap_or_default();
+        lz4_flex::block::compress_prepend_size(&plain)
+    }
+
+    pub fn unpack(packed: &[u8]) -> Result<Self, LinkError> {
+        let plain = lz4_flex::block::decompress_size_prepended(packed).map_err(unreadable)?;
+        postcard::from_bytes(&plain).map_err(unreadable)
     }
 }
 

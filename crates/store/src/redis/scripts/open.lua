@@ -27,10 +27,12 @@ end
 
 -- A group's time never goes backwards.
 local function time_of_group(group, now)
-  local newest = call('ZREVRANGE', BASE .. 'w:' .. group.key, 0, 0, 'WITHSCORES')
-  if newest[2] then
-    now = math.max(now, tonumber(newest[2]))
+  local newest = newest_of[group.key]
+  if newest == nil then
+    newest = tonumber(call('ZREVRANGE', BASE .. 'w:' .. group.key, 0, 0, 'WITHSCORES')[2] or 0)
+    newest_of[group.key] = newest
   end
+  now = math.max(now, newest)
   local storm = storm_of_group(group.key)
   if storm and is_running(storm) then
     now = math.max(now, storm.last_seen)
@@ -92,6 +94,7 @@ local function count(arrival, rule, group, rule_bit, old)
     end
   end
   call('ZADD', key, arrival.now, entry_of(row.order, rule_bit, row.fingerprint))
+  newest_of[group.key] = arrival.now
   call('ZREMRANGEBYSCORE', key, '-inf', arrival.now - rule.window)
   -- Longer than the window, because clocks of replicas and of this server differ.
   call('PEXPIRE', key, 2 * rule.window + 60000)

@@ -41,16 +41,29 @@ local NOW, POLICY
 local part
 local rows, changed_rows = {}, {}
 local storms, changed_storms = {}, {}
+-- Groups and the numbers of their open storms, 0 for none.
+local storm_numbers = {}
 local samples = {}
 local docs, closed = {}, {}
 local announcements = {}
 -- The earliest moment at which something that this call has noted is due; 0 for nothing.
 local due = 0
 
+-- Hashes that are known to have an expiry.
+local kept = {}
+
 local function put(key, field, value)
-  if call('HSET', key, field, value) == 1 and call('HLEN', key) == 1 then
-    call('PEXPIRE', key, LIFE)
+  if call('HSET', key, field, value) == 1 and not kept[key] then
+    if call('HLEN', key) == 1 then
+      call('PEXPIRE', key, LIFE)
+    end
+    kept[key] = true
   end
+end
+
+local function drop(key, field)
+  call('HDEL', key, field)
+  kept[key] = nil
 end
 
 local function note(key, time, member)
@@ -224,8 +237,22 @@ end
 
 -- The open storm of a group; nil when there is none.
 local function storm_of_group(group)
-  local number = call('HGET', BASE .. 'g', group)
-  return number and storm_of(tonumber(number)) or nil
+  local number = storm_numbers[group]
+  if number == nil then
+    number = tonumber(call('HGET', BASE .. 'g', group) or 0)
+    storm_numbers[group] = number
+  end
+  return storm_of(number)
+end
+
+local function open_group(group, number)
+  storm_numbers[group] = number
+  put(BASE .. 'g', group, number)
+end
+
+local function close_group(group)
+  storm_numbers[group] = 0
+  drop(BASE .. 'g', group)
 end
 
 -- Requests -----------------------------------------------------------------------------------------------------------
@@ -253,7 +280,7 @@ local function save_all(channel)
     if row then
       put(BASE .. 'i', fingerprint, encode_row(row))
     else
-      call('HDEL', BASE .. 'i', fingerprint)
+      drop(BASE .. 'i', fingerprint)
     end
   end
   for number in pairs(changed_storms) do
@@ -278,7 +305,7 @@ local function save_all(channel)
       put(BASE .. 'd', ref, doc)
       note(BASE .. 'n', 0, ref)
     else
-      call('HDEL', BASE .. 'd', ref)
+      drop(BASE .. 'd', ref)
       call('ZREM', BASE .. 'n', ref)
     end
   end
@@ -286,7 +313,7 @@ local function save_all(channel)
     if state then
       put(BASE .. 'c', ref, state)
     else
-      call('HDEL', BASE .. 'c', ref)
+      drop(BASE .. 'c', ref)
     end
   end
   save_partition()

@@ -64,8 +64,8 @@ local function end_storm(storm, at, now)
   end
   storm.ended_at = at
   local group = storm.facts.group
-  if call('HGET', BASE .. 'g', group) == tostring(storm.number) then
-    call('HDEL', BASE .. 'g', group)
+  if storm_of_group(group) == storm then
+    close_group(group)
   end
   storm_changed(storm, now)
   note(BASE .. 'e', at + POLICY.memory, storm.number)

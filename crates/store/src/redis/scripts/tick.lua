@@ -15,6 +15,8 @@ local asked = input.asked
 NOW, POLICY = input.now, input.policy
 -- How long to wait before looking again at an ended storm that some member still keeps, in milliseconds.
 local LOOK_AGAIN = 10000
+-- How often expiries are renewed: once a day.
+local RENEWED = 86400000
 
 if not load_partition() then
   return redis.error_reply('SEAWALL SUPERSEDED a newer version of Seawall has taken over this partition')
@@ -192,7 +194,7 @@ local function sweep_group(group, window)
   local newest = call('ZREVRANGE', BASE .. 'w:' .. group, 0, 0, 'WITHSCORES')
   if not newest[2] or NOW - tonumber(newest[2]) >= tonumber(window) then
     call('DEL', BASE .. 'w:' .. group)
-    call('HDEL', BASE .. 'v', group)
+    drop(BASE .. 'v', group)
   end
 end
 
@@ -211,7 +213,9 @@ if asked.sweep > 0 then
   part.sweep = walk(BASE .. 'i', part.sweep, sweep_incident)
   part.sweep_closed = walk(BASE .. 'c', part.sweep_closed, sweep_closed)
 end
-if asked.look then
+-- Nothing else in a partition is older than its documents, and keys that came later last longer.
+local left = asked.look and call('PTTL', BASE .. 'd') or -1
+if left > 0 and left < LIFE - RENEWED then
   for _, key in ipairs({ 'i', 's', 'g', 'd', 'n', 'c', 't', 'h', 'z', 'e', 'v' }) do renew(key) end
   for _, number in ipairs(call('HVALS', BASE .. 'g')) do
     renew('m:' .. number)

@@ -1,5 +1,8 @@
 -- The moment a rule's threshold is reached, and what else makes a storm.
 
+-- When the newest incident came into each window that this call has asked about, 0 for none.
+local newest_of = {}
+
 local function resource_of(row)
   return row.kind .. '\0' .. row.resource .. '\0' .. row.namespace
 end
@@ -99,7 +102,7 @@ local function open_storm(facts, leader, now)
     note(BASE .. 'h', hold_until, 's' .. storm.number)
   end
   note(BASE .. 'e', now + facts.quiet, storm.number)
-  put(BASE .. 'g', facts.group, storm.number)
+  open_group(facts.group, storm.number)
   join(storm, leader, leader.count, now)
   return storm
 end
@@ -196,7 +199,8 @@ end
 -- Opens a storm. `entries` is what the window holds, the arrival included; the threshold-th signal is already part of it.
 local function trip(arrival, rule, group, entries)
   call('DEL', BASE .. 'w:' .. group)
-  call('HDEL', BASE .. 'v', group)
+  drop(BASE .. 'v', group)
+  newest_of[group] = 0
   local roles = {}
   for _, entry in ipairs(entries) do
     local row = incident(entry.fingerprint)
