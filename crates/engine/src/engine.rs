@@ -181,6 +181,22 @@ impl Engine {
         (!incident.is_held()).then(|| incident.request_state(self.epoch, self.links_of(index)))
     }
 
+    /// The requests in memory that are not held, and which change is their newest.
+    pub fn existing_requests<'a>(
+        &'a self,
+        policy: &'a Policy,
+    ) -> impl Iterator<Item = (RequestRef, u64)> + 'a {
+        let single = self.incidents.iter().map(|(_, incident)| incident);
+        let single = single.filter(|incident| !incident.is_member() && !incident.is_held()).map(|incident| {
+            let namespace = incident.identity().namespace;
+            let reference = Self::request_ref(policy, &namespace, incident.own_request());
+            (reference, incident.pulse.sequence)
+        });
+        let storms = self.storms.iter().map(|(_, storm)| storm);
+        let storms = storms.filter(|storm| storm.course.hold_until.is_none());
+        single.chain(storms.map(|storm| (storm.facts.request.clone(), storm.course.sequence)))
+    }
+
     /// The phase of a request that is in memory.
     pub fn phase(&self, reference: &RequestRef) -> Option<Phase> {
         match self.storm_of(&reference.id) {

@@ -1,6 +1,6 @@
 //! What workers report about requests.
 
-use seawall_model::{Phase, Policy, RequestDoc, RequestRef, Timestamp};
+use seawall_model::{Millis, Phase, Policy, RequestDoc, RequestRef, Timestamp};
 
 use crate::engine::Engine;
 use crate::incident::{Incident, Moment, Opening, Pulse, Urgency, pack};
@@ -16,9 +16,27 @@ impl Engine {
         phase: Phase,
         now: Timestamp,
     ) -> bool {
+        self.report(policy, reference, phase, 0, now)
+    }
+
+    /// Ends what counts on a request that somebody deleted: as if a worker had finished it, and without the cooldown. Says
+    /// whether the request is in memory.
+    pub fn withdraw(&mut self, policy: &Policy, reference: &RequestRef, now: Timestamp) -> bool {
+        self.report(policy, reference, Phase::Finished, policy.cooldown, now)
+    }
+
+    /// `earlier` is by how much the cooldown of a finished request began before now.
+    fn report(
+        &mut self,
+        policy: &Policy,
+        reference: &RequestRef,
+        phase: Phase,
+        earlier: Millis,
+        now: Timestamp,
+    ) -> bool {
         self.now = now;
         if let Some(index) = self.storm_of_request.get(&reference.id).copied() {
-            return self.set_storm_phase(index, phase, now);
+            return self.set_storm_phase(index, phase, earlier, now);
         }
         let Some((index, _)) = self.owner_of(&reference.id) else { return false };
         let Some(incident) = self.incidents.get_mut(index).filter(|incident| !incident.is_held()) else {
@@ -28,7 +46,7 @@ impl Engine {
         if incident.pulse.phase != Phase::Finished {
             incident.pulse.phase = phase;
             if phase == Phase::Finished {
-                incident.pulse.released_at = Some(now).into();
+                incident.pulse.released_at = Some(now - earlier).into();
             }
         }
         // Also a phase of the same class is news to those who watch.
@@ -37,7 +55,7 @@ impl Engine {
         true
     }
 
-    fn set_storm_phase(&mut self, index: u32, phase: Phase, now: Timestamp) -> bool {
+    fn set_storm_phase(&mut self, index: u32, phase: Phase, earlier: Millis, now: Timestamp) -> bool {
         let Some(storm) = self.storms.get_mut(index).filter(|storm| storm.course.hold_until.is_none()) else {
             return false;
         };
@@ -45,7 +63,7 @@ impl Engine {
         if storm.course.phase != Phase::Finished {
             storm.course.phase = phase;
             if phase == Phase::Finished {
-                storm.course.released_at = Some(now);
+                storm.course.released_at = Some(now - earlier);
                 self.end_storm(index, now, now);
             }
         }

@@ -115,6 +115,8 @@ pub struct Policy {
     pub storm_memory: Millis,
     /// How long a finished request is kept after its last change (store sink).
     pub retention: Millis,
+    /// Whether requests also have to exist outside the state store: then what is not there yet is remembered.
+    pub published: bool,
 }
 
 impl Policy {
@@ -137,6 +139,7 @@ impl Default for Policy {
             fallback_namespace: "default".into(),
             storm_memory: 3_600_000,
             retention: 7 * 86_400_000,
+            published: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use compact_str::CompactString;
 use seawall_engine::{Explanation, MemberRecord, StormRecord};
@@ -10,9 +11,16 @@ use seawall_model::{
     Decision, Fingerprint, Policy, RemediationRequestStatus, RequestDoc, RequestRef, RequestState, Signal,
     Timestamp,
 };
-use tokio::sync::broadcast;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{broadcast, mpsc};
 
 use crate::StoreError;
+
+/// How long the one who publishes has before it is told again of what is still not placed.
+pub(crate) const AGAIN: Duration = Duration::from_secs(15);
+/// Requests that may wait to be published before the store keeps them to itself for a moment: more than a sink takes
+/// between two looks of the store.
+pub(crate) const TOLD: usize = 4096;
 
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -46,6 +54,23 @@ pub trait StateStore: Send + Sync + 'static {
     /// Published changes from now on, at most one per request and flush interval. A receiver that lags asks for
     /// `requests` with [`RequestFilter::since`] what it missed.
     fn changes(&self) -> broadcast::Receiver<Change>;
+
+    /// Requests that do not exist outside the state store as they are now, when [`Policy::published`] says that they should:
+    /// each when it changes, and again from time to time until [`StateStore::placed`] says that it does. With several
+    /// replicas one of them at a time is told of a request. The one receiver there is, for the one who publishes; the store
+    /// keeps what does not fit into the channel. None when it was taken before.
+    fn unpublished(&self) -> Option<mpsc::Receiver<RequestRef>>;
+
+    /// Notes that a request exists as it was at `placement.sequence`. Everybody who listens to
+    /// [`StateStore::placements`] hears of it. Notes never go back to an earlier sequence.
+    fn placed(&self, reference: RequestRef, placement: Placement) -> StoreFuture<'_, ()>;
+
+    /// Requests that were noted to exist, by whichever replica, from now on.
+    fn placements(&self) -> broadcast::Receiver<RequestRef>;
+
+    /// Takes note that somebody deleted a request where it was published: its incident is over, without a cooldown, and it
+    /// is not published again. Says whether that was news.
+    fn deleted(&self, reference: RequestRef) -> StoreFuture<'_, bool>;
 
     fn health(&self) -> Health;
 
@@ -82,6 +107,22 @@ pub struct RequestRecord {
     pub doc: RequestDoc,
     pub state: RequestState,
     pub status: Option<RemediationRequestStatus>,
+    /// Where it was published; none while it was not, and always none when requests live in the state store.
+    pub placement: Option<Placement>,
+}
+
+/// Where a request exists outside the state store, and since which change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Not where the request was to be when that namespace did not exist.
+    pub namespace: CompactString,
+    /// Not the request's own name when that was taken.
+    pub name: CompactString,
+    pub uid: CompactString,
+    /// The change that was written last, as in [`RequestState`].
+    pub sequence: u64,
+    /// Somebody deleted it: it is not to exist any more.
+    pub deleted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -14,9 +14,10 @@ mod error;
 mod read;
 mod redis;
 
+pub(crate) use api::{AGAIN, TOLD};
 pub use api::{
-    Change, ChangeKind, Health, Page, RequestFilter, RequestPage, RequestRecord, StateStore, Stats,
-    StatusPatch, StoreFuture, StormDetail, StormPage,
+    Change, ChangeKind, Health, Page, Placement, RequestFilter, RequestPage, RequestRecord, StateStore,
+    Stats, StatusPatch, StoreFuture, StormDetail, StormPage,
 };
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use error::{Failure, StoreError};

@@ -8,7 +8,7 @@ use crate::{Page, RequestFilter, RequestRecord, StatusPatch, StoreError};
 
 /// Whether a request is one of those asked for, apart from when it changed.
 pub(crate) fn matches(record: &RequestRecord, filter: &RequestFilter) -> bool {
-    let RequestRecord { doc, state, status } = record;
+    let RequestRecord { doc, state, status, .. } = record;
     let phase = status.as_ref().and_then(|status| status.overall_phase.as_deref()).unwrap_or_default();
     filter.storm.is_none_or(|storm| storm == state.storm.is_some())
         && filter.phase.as_deref().is_none_or(|wanted| fold(wanted) == fold(phase))
@@ -34,7 +34,7 @@ pub(crate) fn page_of<T>(all: Vec<T>, page: &Page) -> (Vec<T>, Option<String>) {
 
 /// What can still be told about a problem whose incident is over.
 pub(crate) fn from_request(fingerprint: Fingerprint, record: RequestRecord) -> Explanation {
-    let RequestRecord { doc, state, status } = record;
+    let RequestRecord { doc, state, status, .. } = record;
     let phase = status.and_then(|status| status.overall_phase).unwrap_or_default();
     let ended = match Phase::parse(&phase) {
         Phase::Finished => format!("its request was finished ({phase}) and the cooldown is over"),
@@ -65,6 +65,19 @@ pub(crate) fn from_request(fingerprint: Fingerprint, record: RequestRecord) -> E
         request: Some(doc.reference),
         storm: None,
         decisions,
+    }
+}
+
+/// The status of a request that somebody deleted where it was published.
+pub(crate) fn withdrawn(status: Option<RemediationRequestStatus>) -> RemediationRequestStatus {
+    let status = status.unwrap_or_default();
+    match Phase::parse(status.overall_phase.as_deref().unwrap_or_default()) {
+        Phase::Finished => status,
+        _ => RemediationRequestStatus {
+            overall_phase: Some("Cancelled".to_owned()),
+            message: Some("deleted where it was published; what fires again gets a new request".to_owned()),
+            ..status
+        },
     }
 }
 

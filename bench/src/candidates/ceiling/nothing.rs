@@ -56,6 +56,22 @@ impl StateStore for NoStore {
         broadcast::channel(1).1
     }
 
+    fn unpublished(&self) -> Option<tokio::sync::mpsc::Receiver<RequestRef>> {
+        None
+    }
+
+    fn placed(&self, _: RequestRef, _: seawall_store::Placement) -> StoreFuture<'_, ()> {
+        refuse()
+    }
+
+    fn placements(&self) -> broadcast::Receiver<RequestRef> {
+        broadcast::Sender::new(1).subscribe()
+    }
+
+    fn deleted(&self, _: RequestRef) -> StoreFuture<'_, bool> {
+        refuse()
+    }
+
     fn health(&self) -> Health {
         Health { available: true, reason: None }
     }

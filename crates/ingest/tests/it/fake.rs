@@ -186,7 +186,7 @@ fn record(signal: &Signal, reference: RequestRef, sequence: u64) -> RequestRecor
         epoch: 1,
         sequence,
     };
-    RequestRecord { doc, state, status: None }
+    RequestRecord { doc, state, status: None, placement: None }
 }
 
 impl StateStore for FakeStore {
@@ -313,6 +313,22 @@ impl StateStore for FakeStore {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    fn unpublished(&self) -> Option<tokio::sync::mpsc::Receiver<RequestRef>> {
+        None
+    }
+
+    fn placed(&self, _: RequestRef, _: seawall_store::Placement) -> StoreFuture<'_, ()> {
+        Box::pin(async { Err(StoreError::NotFound { what: "placements".to_owned() }) })
+    }
+
+    fn placements(&self) -> broadcast::Receiver<RequestRef> {
+        broadcast::Sender::new(1).subscribe()
+    }
+
+    fn deleted(&self, _: RequestRef) -> StoreFuture<'_, bool> {
+        Box::pin(async { Err(StoreError::NotFound { what: "placements".to_owned() }) })
     }
 
     fn health(&self) -> Health {

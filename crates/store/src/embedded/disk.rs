@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::journal::{self, Fault};
 use super::lock::DirectoryLock;
 use super::mark::HighWaterMark;
-use crate::{Failure, StoreError};
+use crate::{Failure, Placement, StoreError};
 
 /// Raised when older versions could not read what this one writes.
 const FORMAT: u32 = 1;
@@ -59,6 +59,7 @@ pub(super) const SENTINEL: &[u8] = b"\0";
 /// Keys start with the table they belong to.
 const CLOSED: u8 = b'c';
 const STATUS: u8 = b's';
+const PLACED: u8 = b'p';
 
 impl Tables {
     fn open(db: &Database) -> fjall::Result<Self> {
@@ -87,6 +88,22 @@ impl Tables {
 
     fn status_key(reference: &RequestRef) -> Vec<u8> {
         [&[STATUS][..], &request_key(reference)].concat()
+    }
+
+    fn placed_key(reference: &RequestRef) -> Vec<u8> {
+        [&[PLACED][..], &request_key(reference)].concat()
+    }
+
+    pub(super) fn placement(&self, reference: &RequestRef) -> Result<Option<Placement>, StoreError> {
+        read(&self.outcomes, &Self::placed_key(reference))
+    }
+
+    /// Where all requests are that were published, by the keys of [`request_key`].
+    pub(super) fn placements(&self) -> impl Iterator<Item = Result<(Vec<u8>, Placement), StoreError>> {
+        self.outcomes.prefix([PLACED]).map(|entry| {
+            let (key, value) = entry.into_inner().map_err(unreadable)?;
+            Ok((key[1..].to_vec(), postcard::from_bytes(&value).map_err(unreadable)?))
+        })
     }
 
     /// Closed requests by name, from after this key on; keys are those of [`Table::Closed`].
@@ -142,7 +159,9 @@ pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
 pub(super) struct Extra {
     pub(super) status: Vec<(RequestRef, Option<RemediationRequestStatus>)>,
     pub(super) closed: Vec<(RequestRef, Option<ClosedRequest>)>,
-    pub(super) docs_gone: Vec<RequestRef>,
+    pub(super) placed: Vec<(RequestRef, Placement)>,
+    /// Requests that leave, with all that is known about them.
+    pub(super) gone: Vec<RequestRef>,
 }
 
 /// An open data directory.
@@ -229,8 +248,17 @@ impl Disk {
                 _ => batch.remove(&self.tables.outcomes, Tables::status_key(reference)),
             }
         }
-        for reference in &extra.docs_gone {
+        for (reference, placement) in &extra.placed {
+            // Three texts, a number and a flag always encode.
+            let value = postcard::to_stdvec(placement).unwrap_or_default();
+            batch.insert(&self.tables.outcomes, Tables::placed_key(reference), value);
+        }
+        for reference in &extra.gone {
             batch.remove(&self.tables.requests, request_key(reference));
+            let known = [Tables::closed_key, Tables::status_key, Tables::placed_key];
+            for key in known {
+                batch.remove(&self.tables.outcomes, key(reference));
+            }
         }
         if batch.is_empty() && !is_start {
             return Ok(false);

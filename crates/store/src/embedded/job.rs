@@ -5,7 +5,7 @@ use std::time::Duration;
 use seawall_model::{Decision, Fingerprint, RequestRef, RequestState, Signal};
 use tokio::sync::oneshot;
 
-use crate::{Explanation, Failure, Page, StatusPatch, StoreError, StormDetail, StormPage};
+use crate::{Explanation, Failure, Page, Placement, StatusPatch, StoreError, StormDetail, StormPage};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -18,6 +18,15 @@ pub(super) enum Job {
         reference: RequestRef,
         patch: StatusPatch,
         reply: Reply<()>,
+    },
+    Placed {
+        reference: RequestRef,
+        placement: Placement,
+        reply: Reply<()>,
+    },
+    Deleted {
+        reference: RequestRef,
+        reply: Reply<bool>,
     },
     /// The states of those of these requests that are in memory, and up to which commit that is true.
     States {
@@ -49,6 +58,8 @@ impl Job {
         match self {
             Self::Decide { reply, .. } => drop(reply.send(Err(error))),
             Self::PatchStatus { reply, .. } => drop(reply.send(Err(error))),
+            Self::Placed { reply, .. } => drop(reply.send(Err(error))),
+            Self::Deleted { reply, .. } => drop(reply.send(Err(error))),
             Self::States { reply, .. } => drop(reply.send(Err(error))),
             Self::Explain { reply, .. } => drop(reply.send(Err(error))),
             Self::Storms { reply, .. } => drop(reply.send(Err(error))),

@@ -16,6 +16,7 @@ mod mark;
 mod reader;
 mod retention;
 mod status;
+mod unpublished;
 mod writer;
 
 use std::path::PathBuf;
@@ -25,11 +26,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use seawall_model::{Clock, Decision, Fingerprint, Policy, RequestRef, Signal};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
-    Change, Explanation, Failure, Health, Page, RequestFilter, RequestPage, RequestRecord, StateStore, Stats,
-    StatusPatch, StoreError, StoreFuture, StormDetail, StormPage,
+    Change, Explanation, Failure, Health, Page, Placement, RequestFilter, RequestPage, RequestRecord,
+    StateStore, Stats, StatusPatch, StoreError, StoreFuture, StormDetail, StormPage, TOLD,
 };
 use disk::Tables;
 use job::Job;
@@ -56,6 +57,9 @@ struct Shared {
     /// The tables while they can be read.
     tables: Mutex<Option<Tables>>,
     changes: broadcast::Sender<Change>,
+    placements: broadcast::Sender<RequestRef>,
+    /// Until somebody takes it.
+    unpublished: Mutex<Option<mpsc::Receiver<RequestRef>>>,
 }
 
 pub struct EmbeddedStore {
@@ -75,14 +79,17 @@ impl EmbeddedStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StoreError> {
         let (jobs, queue) = std::sync::mpsc::sync_channel(QUEUE);
+        let (publisher, unpublished) = mpsc::channel(TOLD);
         let shared = Arc::new(Shared {
             policy: Mutex::new(policy),
             health: Mutex::new(Health { available: true, reason: None }),
             stats: Mutex::default(),
             tables: Mutex::new(None),
             changes: broadcast::Sender::new(CHANGES),
+            placements: broadcast::Sender::new(CHANGES),
+            unpublished: Mutex::new(Some(unpublished)),
         });
-        let writer = Writer::open(options.path, Arc::clone(&shared), clock)?;
+        let writer = Writer::open(options.path, Arc::clone(&shared), clock, publisher)?;
         std::thread::Builder::new()
             .name("seawall-store".to_owned())
             .spawn(move || writer.run(&queue))
@@ -170,6 +177,22 @@ impl StateStore for EmbeddedStore {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.shared.changes.subscribe()
+    }
+
+    fn unpublished(&self) -> Option<mpsc::Receiver<RequestRef>> {
+        self.shared.unpublished.lock().take()
+    }
+
+    fn placed(&self, reference: RequestRef, placement: Placement) -> StoreFuture<'_, ()> {
+        Box::pin(self.ask(|reply| Job::Placed { reference, placement, reply }))
+    }
+
+    fn placements(&self) -> broadcast::Receiver<RequestRef> {
+        self.shared.placements.subscribe()
+    }
+
+    fn deleted(&self, reference: RequestRef) -> StoreFuture<'_, bool> {
+        Box::pin(self.ask(|reply| Job::Deleted { reference, reply }))
     }
 
     fn health(&self) -> Health {

@@ -32,7 +32,11 @@ pub(super) fn answer(job: Job, engine: &Engine, policy: &Policy, revision: u64, 
         Job::Storm { id, members, reply } => {
             let _ = reply.send(storm(engine, &id, &members));
         }
-        Job::Decide { .. } | Job::PatchStatus { .. } | Job::Close { .. } => {}
+        Job::Decide { .. }
+        | Job::PatchStatus { .. }
+        | Job::Placed { .. }
+        | Job::Deleted { .. }
+        | Job::Close { .. } => {}
     }
 }
 
@@ -194,7 +198,7 @@ fn assemble(
     let status = tables.status(reference)?;
     // Deleted between the two looks: it is gone.
     let Some(doc): Option<RequestDoc> = tables.doc(reference)? else { return Ok(None) };
-    let record = RequestRecord { doc, state, status };
+    let record = RequestRecord { doc, state, status, placement: tables.placement(reference)? };
     Ok(Some(record).filter(|record| filter.is_none_or(|filter| matches(record, filter))))
 }
 
@@ -204,7 +208,7 @@ fn is_older(state: &RequestState, since: u64) -> bool {
     since >> EPOCH_SHIFT >= state.epoch && state.sequence <= since
 }
 
-fn parse_key(text: &str) -> Result<RequestRef, StoreError> {
+pub(super) fn parse_key(text: &str) -> Result<RequestRef, StoreError> {
     let (namespace, name) =
         text.split_once('/').ok_or_else(|| unreadable(format!("`{text}` names no request")))?;
     let id: RequestId = name.parse().map_err(unreadable)?;

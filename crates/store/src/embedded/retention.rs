@@ -4,6 +4,7 @@ use seawall_engine::ClosedRequest;
 use seawall_model::{Phase, Policy, RequestRef, Timestamp};
 
 use super::disk::{Extra, Tables, unreadable};
+use super::unpublished::Unpublished;
 use crate::{RequestRecord, StoreError};
 
 /// How often to look at the next few closed requests, in milliseconds.
@@ -25,6 +26,7 @@ impl Retention {
         tables: &Tables,
         policy: &Policy,
         now: Timestamp,
+        unpublished: &Unpublished,
         extra: &mut Extra,
     ) -> Result<Vec<RequestRecord>, StoreError> {
         if self.last.is_some_and(|last| now - last < EVERY && now >= last) {
@@ -36,12 +38,11 @@ impl Retention {
         for entry in tables.closed_after(after.as_deref()).take(AT_ONCE) {
             let (key, closed) = entry?;
             if let Some(record) =
-                is_over(&closed, policy, now).then(|| load(tables, &key, closed)).transpose()?
+                is_over(&closed, policy, now).then(|| load(tables, &key, closed)).transpose()?.flatten()
+                && !unpublished.has(&record.doc.reference)
             {
-                extra.closed.extend(record.iter().map(|it| (it.doc.reference.clone(), None)));
-                extra.status.extend(record.iter().map(|it| (it.doc.reference.clone(), None)));
-                extra.docs_gone.extend(record.iter().map(|it| it.doc.reference.clone()));
-                expired.extend(record);
+                extra.gone.push(record.doc.reference.clone());
+                expired.push(record);
             }
             self.cursor = Some(key);
         }
@@ -58,5 +59,6 @@ fn load(tables: &Tables, key: &[u8], closed: ClosedRequest) -> Result<Option<Req
     let Some(value) = tables.requests.get(key).map_err(unreadable)? else { return Ok(None) };
     let doc: seawall_model::RequestDoc = postcard::from_bytes(&value).map_err(unreadable)?;
     let reference: RequestRef = doc.reference.clone();
-    Ok(Some(RequestRecord { status: tables.status(&reference)?, doc, state: closed.state }))
+    let (status, placement) = (tables.status(&reference)?, tables.placement(&reference)?);
+    Ok(Some(RequestRecord { doc, state: closed.state, status, placement }))
 }

@@ -1,10 +1,10 @@
 //! What workers and senders say about requests that may have left memory.
 
 use seawall_engine::{ClosedRequest, Engine};
-use seawall_model::{Phase, Policy, RequestDoc, RequestRef, Signal, Timestamp};
+use seawall_model::{Phase, Policy, RemediationRequestStatus, RequestDoc, RequestRef, Signal, Timestamp};
 
 use super::disk::{Extra, Tables, unreadable};
-use crate::read::merge;
+use crate::read::{merge, withdrawn};
 use crate::{StatusPatch, StoreError};
 
 /// Merges a worker's report into the status and lets the engine know the phase.
@@ -18,12 +18,7 @@ pub(super) fn patch(
     extra: &mut Extra,
 ) -> Result<(), StoreError> {
     let missing = || StoreError::NotFound { what: format!("request {reference}") };
-    let earlier = extra.status.iter().rev().find(|(it, _)| it == reference).map(|(_, status)| status.clone());
-    let current = match earlier {
-        Some(status) => status,
-        None => tables.status(reference)?,
-    };
-    let merged = merge(current, patch)?;
+    let merged = merge(current(tables, reference, extra)?, patch)?;
     let phase = Phase::parse(merged.overall_phase.as_deref().unwrap_or_default());
     if !engine.set_phase(policy, reference, phase, now) {
         let doc = tables.doc(reference)?.ok_or_else(missing)?;
@@ -45,6 +40,41 @@ pub(super) fn patch(
     }
     extra.status.push((reference.clone(), Some(merged)));
     Ok(())
+}
+
+/// Ends what counts on a request that somebody deleted, without a cooldown.
+pub(super) fn withdraw(
+    engine: &mut Engine,
+    tables: &Tables,
+    policy: &Policy,
+    now: Timestamp,
+    reference: &RequestRef,
+    extra: &mut Extra,
+) -> Result<(), StoreError> {
+    if !engine.withdraw(policy, reference, now)
+        && let Some(mut closed) = tables.closed(reference)?
+    {
+        closed.phase = Phase::Finished;
+        closed.at = closed.at.max(now);
+        closed.state.sequence = engine.sequence();
+        extra.closed.push((reference.clone(), Some(closed)));
+        engine.closed_changed(policy, reference.clone());
+    }
+    let status = withdrawn(current(tables, reference, extra)?);
+    extra.status.push((reference.clone(), Some(status)));
+    Ok(())
+}
+
+/// The status of a request, this round included.
+fn current(
+    tables: &Tables,
+    reference: &RequestRef,
+    extra: &Extra,
+) -> Result<Option<RemediationRequestStatus>, StoreError> {
+    match extra.status.iter().rev().find(|(it, _)| it == reference) {
+        Some((_, status)) => Ok(status.clone()),
+        None => tables.status(reference),
+    }
 }
 
 /// Takes a problem back into memory when its request is still there, so that a late "resolved" marks it.

@@ -7,12 +7,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use seawall_engine::{Engine, Publication, PublicationKind};
-use seawall_model::{Clock, Decision, DecisionKind, Policy, Stopwatch, Timestamp};
+use seawall_model::{Clock, Decision, DecisionKind, Policy, RequestRef, Stopwatch, Timestamp};
+use tokio::sync::mpsc;
 
 use super::disk::{Disk, Extra, classify, prepare, probe};
 use super::job::{Job, Reply};
 use super::lock::DirectoryLock;
 use super::retention::Retention;
+use super::unpublished::Unpublished;
 use super::{RETRY_AFTER, Shared, status};
 use crate::{Change, ChangeKind, Failure, Health, Stats, StoreError};
 
@@ -36,6 +38,7 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     /// None while the disk is broken.
     live: Option<Live>,
+    publisher: mpsc::Sender<RequestRef>,
     stats: Stats,
     /// Requests that were held after the last commit.
     held: usize,
@@ -45,10 +48,11 @@ pub(super) struct Writer {
 }
 
 /// The state and the disk it is equal to after every commit.
-struct Live {
-    engine: Engine,
-    disk: Disk,
+pub(super) struct Live {
+    pub(super) engine: Engine,
+    pub(super) disk: Disk,
     retention: Retention,
+    pub(super) unpublished: Unpublished,
 }
 
 /// Answers that wait for the commit.
@@ -56,6 +60,8 @@ struct Live {
 struct Answers {
     decided: Vec<(Reply<Vec<Decision>>, Vec<Decision>)>,
     patched: Vec<(Reply<()>, Result<(), StoreError>)>,
+    placed: Vec<(Reply<()>, RequestRef)>,
+    deleted: Vec<(Reply<bool>, Result<bool, StoreError>)>,
     reads: Vec<Job>,
     signals: u64,
     close: Option<Reply<()>>,
@@ -66,6 +72,7 @@ impl Writer {
         directory: PathBuf,
         shared: Arc<Shared>,
         clock: Arc<dyn Clock>,
+        publisher: mpsc::Sender<RequestRef>,
     ) -> Result<Self, StoreError> {
         let lock = prepare(&directory)?;
         let now = clock.now();
@@ -74,6 +81,7 @@ impl Writer {
             shared,
             clock,
             live: None,
+            publisher,
             stats: Stats::default(),
             held: 0,
             last_sweep: now,
@@ -98,7 +106,10 @@ impl Writer {
         *self.shared.tables.lock() = Some(disk.tables.clone());
         *self.shared.health.lock() = Health { available: true, reason: None };
         self.held = engine.held();
-        self.live = Some(Live { engine, disk, retention: Retention::default() });
+        let mut unpublished = Unpublished::new(self.publisher.clone());
+        let policy = Arc::clone(&self.shared.policy.lock());
+        unpublished.compare(&disk.tables, &engine, &policy)?;
+        self.live = Some(Live { engine, disk, retention: Retention::default(), unpublished });
         self.publish_stats();
         Ok(())
     }
@@ -168,6 +179,13 @@ impl Writer {
         for (reply, outcome) in answers.patched {
             let _ = reply.send(outcome);
         }
+        for (reply, outcome) in answers.deleted {
+            let _ = reply.send(outcome);
+        }
+        for (reply, reference) in answers.placed {
+            let _ = self.shared.placements.send(reference);
+            let _ = reply.send(Ok(()));
+        }
         if let Some(live) = &self.live {
             for job in answers.reads {
                 super::reader::answer(job, &live.engine, policy, live.disk.sequence(), now);
@@ -232,7 +250,12 @@ impl Writer {
         for (reply, _) in answers.decided {
             let _ = reply.send(Err(refused()));
         }
-        for (reply, _) in answers.patched {
+        for reply in
+            answers.patched.into_iter().map(|it| it.0).chain(answers.placed.into_iter().map(|it| it.0))
+        {
+            let _ = reply.send(Err(refused()));
+        }
+        for (reply, _) in answers.deleted {
             let _ = reply.send(Err(refused()));
         }
         for job in answers.reads {
@@ -325,7 +348,7 @@ impl Live {
             next = if full { None } else { jobs.try_recv().ok() };
         }
         self.engine.tick(policy, now, sweep);
-        let deleted = self.retention.expire(&self.disk.tables, policy, now, &mut extra)?;
+        let deleted = self.retention.expire(&self.disk.tables, policy, now, &self.unpublished, &mut extra)?;
         let stopwatch = Stopwatch::start();
         let written = self.disk.commit(&mut self.engine, &extra);
         let written =
@@ -334,6 +357,10 @@ impl Live {
         if !written && !publications.is_empty() {
             self.disk.skip();
         }
+        if policy.published {
+            publications.iter().for_each(|it| self.unpublished.note(it.reference.clone()));
+        }
+        self.unpublished.tell();
         let mut changes: Vec<Change> = publications.into_iter().map(|it| change(it, sequence)).collect();
         changes.extend(deleted.into_iter().map(|record| Change {
             revision: sequence,
@@ -369,6 +396,14 @@ impl Live {
                 let tables = &self.disk.tables;
                 let outcome = status::patch(&mut self.engine, tables, policy, now, &reference, patch, extra);
                 answers.patched.push((reply, outcome));
+            }
+            Job::Placed { reference, placement, reply } => {
+                self.place(&reference, placement, extra)?;
+                answers.placed.push((reply, reference));
+            }
+            Job::Deleted { reference, reply } => {
+                let outcome = self.delete(policy, now, &reference, extra);
+                answers.deleted.push((reply, outcome));
             }
             Job::Close { reply } => answers.close = Some(reply),
             read => answers.reads.push(read),

@@ -30,6 +30,7 @@ const CAUGHT_UP: usize = 500;
 
 pub(super) struct Feed {
     pub changes: broadcast::Sender<Change>,
+    pub placements: broadcast::Sender<RequestRef>,
     /// The newest revision that was told.
     told: AtomicU64,
     barriers: Mutex<HashMap<u64, oneshot::Sender<()>>>,
@@ -40,6 +41,7 @@ impl Default for Feed {
     fn default() -> Self {
         Self {
             changes: broadcast::Sender::new(CHANGES),
+            placements: broadcast::Sender::new(CHANGES),
             told: AtomicU64::new(0),
             barriers: Mutex::default(),
             next_barrier: AtomicU64::new(0),
@@ -52,6 +54,8 @@ enum Message {
     Changed(Change),
     /// Something is due in the partition with this record.
     Due(i64, String),
+    /// The request was published.
+    Placed(RequestRef),
     /// A replica waits for this message to come round.
     Barrier(String, u64),
 }
@@ -76,6 +80,7 @@ impl Message {
                 let record = deleted(rest)?;
                 changed(ChangeKind::Deleted, record.doc.reference.clone(), Some(Arc::new(record)))
             }
+            b"P" => Self::Placed(parse_ref(text(rest)?)?),
             b"D" => Self::Due(i64::try_from(number).map_err(unreadable)?, text(rest)?.to_owned()),
             b"B" => Self::Barrier(text(rest)?.to_owned(), number),
             _ => return Err(unreadable("a message of an unknown kind")),
@@ -90,6 +95,7 @@ fn deleted(bytes: &[u8]) -> Result<RequestRecord, LinkError> {
         doc: request_doc(reference, &doc)?,
         state: decode::<StateWire>(&state)?.request_state(0)?,
         status: super::reader::status(&status)?,
+        placement: None,
     })
 }
 
@@ -119,6 +125,8 @@ impl Core {
             Message::Changed(change) => self.tell(change),
             Message::Due(at, record) if self.claims.has(&record) => self.publisher.schedule(&record, at),
             Message::Due(..) => {}
+            // Nobody may be waiting for it.
+            Message::Placed(reference) => drop(self.feed.placements.send(reference)),
             Message::Barrier(replica, number) => {
                 if replica == self.replica
                     && let Some(waiting) = self.feed.barriers.lock().remove(&number)

@@ -27,6 +27,7 @@ mod registry;
 mod report;
 mod scripts;
 mod store;
+mod unpublished;
 mod wire;
 
 use std::time::Duration;

@@ -27,6 +27,8 @@ const SIDE_BY_SIDE: usize = 64;
 const LOOKS: usize = 8;
 /// How often to look at the clock when nothing wakes: it may be set, and in tests it stands still.
 pub(super) const LOOK_AT_CLOCK: Duration = Duration::from_millis(200);
+/// When to look again (milliseconds) whether whoever publishes takes more.
+const LOOK_AGAIN: i64 = 200;
 /// When to try again what could not be done.
 const AGAIN: i64 = 1_000;
 /// A look at a partition goes through one part in so many of its incidents, so through all of them within minutes.
@@ -115,13 +117,19 @@ impl Publisher {
 
 impl Core {
     async fn serve(&self, record: Arc<str>) {
-        match self.tick(&record, TickCall { most: AT_ONCE, sweep: 0, look: false, release: false }).await {
+        match self.tick(&record, self.asked(0, false)).await {
             Ok(_) => {}
             Err(error) => {
                 tracing::debug!(error = %error.reason, "what is due could not be done, it will be");
                 self.publisher.schedule(&record, self.clock.now().as_millis() + AGAIN);
             }
         }
+    }
+
+    fn asked(&self, sweep: usize, look: bool) -> TickCall {
+        let again = i64::try_from(crate::AGAIN.as_millis()).unwrap_or(i64::MAX);
+        let tell = self.unpublished.room();
+        TickCall { most: AT_ONCE, sweep, look, tell, again, release: false }
     }
 
     /// Does what is due in one partition, and notes when to come again.
@@ -137,6 +145,10 @@ impl Core {
         if next != 0 {
             self.publisher.schedule(record, next);
         }
+        if answer.untold {
+            self.publisher.schedule(record, now + LOOK_AGAIN);
+        }
+        self.unpublished.tell(&answer.told)?;
         Ok(answer)
     }
 
@@ -169,7 +181,7 @@ impl Core {
         let record = self.keys.record(&partition);
         let (mut look, mut looked) = (true, 0);
         loop {
-            let asked = TickCall { most: AT_ONCE, sweep: sweep.unwrap_or(SWEPT), look, release: false };
+            let asked = self.asked(sweep.unwrap_or(SWEPT), look);
             let answer = self.tick(&record, asked).await?;
             if !answer.exists {
                 return self.forget_partition(&partition, noted).await;
@@ -190,7 +202,7 @@ impl Core {
     }
 
     async fn release(&self, record: Arc<str>) {
-        let asked = TickCall { most: 0, sweep: 0, look: false, release: true };
+        let asked = TickCall { release: true, ..self.asked(0, false) };
         let call = self.call(&self.rules().wire, asked);
         // Whoever comes next waits for the lease if this fails.
         let _ = self.run(&self.scripts.tick, &record, &[&call], true).await;

@@ -18,7 +18,8 @@ use super::store::Core;
 use super::wire::{self, Summary, decode, parse_ref, unreadable};
 use crate::read::{from_request, matches, page_of};
 use crate::{
-    Page, RequestFilter, RequestPage, RequestRecord, StoreError, StormDetail, StormPage, StormRecord,
+    Page, Placement, RequestFilter, RequestPage, RequestRecord, StoreError, StormDetail, StormPage,
+    StormRecord,
 };
 
 /// Requests that are read at once.
@@ -29,6 +30,15 @@ const SIDE_BY_SIDE: usize = 16;
 /// What lies in `t`; nothing for an empty one.
 pub(super) fn status(json: &[u8]) -> Result<Option<RemediationRequestStatus>, LinkError> {
     if json.is_empty() { Ok(None) } else { serde_json::from_slice(json).map(Some).map_err(unreadable) }
+}
+
+/// What lies in `k`; nothing for an empty one.
+fn placement(bytes: &[u8]) -> Result<Option<Placement>, LinkError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let (namespace, name, uid, sequence, deleted) = decode(bytes)?;
+    Ok(Some(Placement { namespace, name, uid, sequence, deleted }))
 }
 
 pub(super) fn typed<T: FromRedisValue>(value: Value) -> Result<T, LinkError> {
@@ -64,7 +74,7 @@ struct Found(u64, Vec<FoundRequest>);
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum FoundRequest {
-    Request(Bytes, Bytes, StateWire),
+    Request(Bytes, Bytes, Bytes, StateWire),
     Missing(IgnoredAny),
 }
 
@@ -158,14 +168,15 @@ impl Core {
             let Found(epoch, found) = decode(&wire::text(value)?)?;
             let mut records = Vec::with_capacity(names.len());
             for (name, found) in names.iter().zip(found) {
-                let (doc, json, state) = match found {
-                    FoundRequest::Request(doc, json, state) => (doc, json, state),
+                let (doc, json, placed, state) = match found {
+                    FoundRequest::Request(doc, json, placed, state) => (doc, json, placed, state),
                     FoundRequest::Missing(_) => continue,
                 };
                 records.push(RequestRecord {
                     doc: request_doc(parse_ref(name)?, &doc)?,
                     state: state.request_state(epoch)?,
                     status: status(&json)?,
+                    placement: placement(&placed)?,
                 });
             }
             Ok::<_, LinkError>(records)

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use seawall_model::{Clock, Decision, Fingerprint, Policy, RequestRef, Signal, Stopwatch};
 use serde::Serialize;
-use tokio::sync::{Semaphore, broadcast, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,11 +22,12 @@ use super::partition::{Keys, Partition};
 use super::publisher::{Claims, Publisher};
 use super::registry::Noted;
 use super::scripts::Scripts;
+use super::unpublished::Unpublished;
 use super::wire::{self, Call, Item, PolicyWire};
 use super::{RETRY_AFTER, RedisOptions};
 use crate::{
-    Change, Explanation, Failure, Health, Page, RequestFilter, RequestPage, RequestRecord, StateStore, Stats,
-    StatusPatch, StoreError, StoreFuture, StormDetail, StormPage,
+    Change, Explanation, Failure, Health, Page, Placement, RequestFilter, RequestPage, RequestRecord,
+    StateStore, Stats, StatusPatch, StoreError, StoreFuture, StormDetail, StormPage,
 };
 
 /// More than a partition should ever hold.
@@ -55,6 +56,7 @@ pub(super) struct Core {
     pub tasks: TaskTracker,
     /// The lanes, which end when they have done what they were given.
     pub lane_tasks: TaskTracker,
+    pub unpublished: Unpublished,
     /// Calls of lanes that may be on their way at the same time.
     pub on_the_way: Semaphore,
 }
@@ -94,10 +96,10 @@ impl Core {
         args: &[&[u8]],
         writes: bool,
     ) -> Result<redis::Value, LinkError> {
-        let mut patience = Patience::new(self.options.timeout);
+        let began = Stopwatch::start();
         loop {
             match self.links.run(script, record, args, writes).await {
-                Err(error) if patience.may_repeat(&error) => tokio::time::sleep(AGAIN).await,
+                Err(error) if self.may_repeat(&error, began) => tokio::time::sleep(AGAIN).await,
                 outcome => return outcome,
             }
         }
@@ -105,33 +107,18 @@ impl Core {
 
     /// Sends commands, all of which may be sent again.
     pub async fn pipe(&self, pipeline: &redis::Pipeline, key: &str) -> Result<Vec<redis::Value>, LinkError> {
-        let mut patience = Patience::new(self.options.timeout);
+        let began = Stopwatch::start();
         loop {
             match self.links.pipe(pipeline, key).await {
-                Err(error) if patience.may_repeat(&error) => tokio::time::sleep(AGAIN).await,
+                Err(error) if self.may_repeat(&error, began) => tokio::time::sleep(AGAIN).await,
                 outcome => return outcome,
             }
         }
     }
-}
 
-/// For how long a call is repeated. Only one that was on its way when something broke is; who finds the server away is told so
-/// at once.
-struct Patience {
-    began: Stopwatch,
-    within: Duration,
-    was_sent: bool,
-}
-
-impl Patience {
-    fn new(within: Duration) -> Self {
-        Self { began: Stopwatch::start(), within, was_sent: false }
-    }
-
-    fn may_repeat(&mut self, error: &LinkError) -> bool {
-        self.was_sent |= error.ambiguous;
+    fn may_repeat(&self, error: &LinkError, began: Stopwatch) -> bool {
         let passes = matches!(error.class, Failure::Reset | Failure::ClusterDown | Failure::NotReplicated);
-        passes && self.was_sent && self.began.elapsed() + AGAIN < self.within
+        passes && began.elapsed() + AGAIN < self.options.timeout
     }
 }
 
@@ -174,6 +161,7 @@ impl RedisStore {
             gauges: Mutex::default(),
             tasks,
             lane_tasks: TaskTracker::new(),
+            unpublished: Unpublished::default(),
             on_the_way: Semaphore::new(connections * lane::AT_ONCE),
         });
         core.check_birth().await?;
@@ -309,6 +297,28 @@ impl StateStore for RedisStore {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.core.feed.changes.subscribe()
+    }
+
+    fn unpublished(&self) -> Option<mpsc::Receiver<RequestRef>> {
+        self.core.unpublished.take()
+    }
+
+    fn placed(&self, reference: RequestRef, placement: Placement) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.check_open()?;
+            self.core.place(&reference, &placement).await
+        })
+    }
+
+    fn placements(&self) -> broadcast::Receiver<RequestRef> {
+        self.core.feed.placements.subscribe()
+    }
+
+    fn deleted(&self, reference: RequestRef) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            self.check_open()?;
+            self.core.withdraw(reference).await
+        })
     }
 
     fn health(&self) -> Health {

@@ -32,6 +32,7 @@ pub(super) struct PolicyWire {
     memory: i64,
     retention: i64,
     fallback: CompactString,
+    published: bool,
     rules: Vec<RuleWire>,
     severities: [&'static str; 3],
 }
@@ -73,6 +74,7 @@ impl From<&Policy> for PolicyWire {
             memory: policy.storm_memory,
             retention: policy.retention,
             fallback: policy.fallback_namespace.clone(),
+            published: policy.published,
             rules: rules.collect(),
             severities: SEVERITIES.map(Severity::as_str),
         }
@@ -288,6 +290,9 @@ pub(super) struct TickCall {
     pub most: usize,
     pub sweep: usize,
     pub look: bool,
+    /// Requests to be published that may be named, and how long (milliseconds) until they are named again.
+    pub tell: usize,
+    pub again: i64,
     pub release: bool,
 }
 
@@ -302,6 +307,10 @@ pub(super) struct TickAnswer {
     pub exists: bool,
     /// Incidents, or groups when there are more of them.
     pub size: usize,
+    /// Requests to be published.
+    pub told: Vec<CompactString>,
+    /// Whether there are more of them than could be named.
+    pub untold: bool,
 }
 
 #[derive(Serialize)]
@@ -311,6 +320,17 @@ pub(super) struct ReportCall<'a> {
     pub phase: u8,
     pub before: &'a str,
     pub status: &'a str,
+    pub withdrawn: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct PlacedCall<'a> {
+    #[serde(rename = "ref")]
+    pub reference: &'a str,
+    pub namespace: &'a str,
+    pub name: &'a str,
+    pub uid: &'a str,
+    pub sequence: u64,
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,8 @@
 --
 -- KEYS[1]   the record of the partition (see state.lua)
 -- ARGV[1]   msgpack map: now (ms), replica, lease (ms), channel, policy, asked = ref (namespace/name), phase (class), before (the
---           status as JSON that the report was merged into, empty for none), status (the merged one)
+--           status as JSON that the report was merged into, empty for none), status (the merged one), withdrawn (whether
+--           this is about a deletion of the published request, which ends what counts on it without a cooldown)
 -- Returns   msgpack array: { "done" | "missing" | "changed", due (ms, 0 for nothing) }; "changed": another report came
 --           between, read the status again and merge into that
 -- Errors    SEAWALL SUPERSEDED  a newer format: nothing was changed
@@ -19,6 +20,15 @@ end
 if (call('HGET', BASE .. 't', asked.ref) or '') ~= asked.before then
   return pack({ 'changed', 0 })
 end
+local placement
+if asked.withdrawn then
+  placement = placement_of(asked.ref)
+  if not placement or placement.deleted then
+    return pack({ 'missing', 0 })
+  end
+end
+-- By how much the cooldown began before now.
+local earlier = asked.withdrawn and POLICY.cooldown or 0
 
 local function report_to_storm(storm)
   if storm.hold_until ~= 0 then
@@ -28,7 +38,7 @@ local function report_to_storm(storm)
   if storm.phase ~= FINISHED then
     storm.phase = asked.phase
     if asked.phase == FINISHED then
-      storm.released_at = now
+      storm.released_at = now - earlier
       end_storm(storm, now, now)
     end
   end
@@ -44,7 +54,7 @@ local function report_to_incident(row)
   if row.phase ~= FINISHED then
     row.phase = asked.phase
     if asked.phase == FINISHED then
-      row.released_at = now
+      row.released_at = now - earlier
     end
   end
   -- Also a phase of the same class is news to those who watch.
@@ -75,7 +85,7 @@ local function report_late()
   end
   local a = unpack(state)
   local was = unpack(a[3])[phase_field(a)]
-  if asked.phase ~= WAITING and was ~= FINISHED then
+  if asked.phase ~= WAITING and was ~= FINISHED and not asked.withdrawn then
     local row = recall(asked.ref, state)
     if row then
       return report_to_incident(row)
@@ -98,6 +108,11 @@ if not known then
   return pack({ 'missing', 0 })
 end
 put(BASE .. 't', asked.ref, asked.status)
+if placement then
+  placement.deleted = true
+  save_placement(asked.ref, placement)
+  call('ZREM', BASE .. 'y', asked.ref)
+end
 save_all(input.channel)
 local mine = part.owner == input.replica
 if due ~= 0 and not mine then

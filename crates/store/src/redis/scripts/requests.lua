@@ -2,7 +2,7 @@
 --
 -- KEYS[1]   the record of the partition (see state.lua, whose keys and records these are)
 -- ARGV      namespace/name of each
--- Returns   msgpack array: { epoch, requests }, a request being { doc, status, state } with the state
+-- Returns   msgpack array: { epoch, requests }, a request being { doc, status, placement, state } with the state
 --           { "i", fingerprint, incident } | { "s", facts, course, resources } | what lies in `c`, and false for one
 --           that does not exist or is held
 
@@ -34,7 +34,7 @@ local found = {}
 for at, ref in ipairs(ARGV) do
   local doc = call('HGET', BASE .. 'd', ref)
   local state = doc and state_of(ref, doc)
-  found[at] = state and { doc, call('HGET', BASE .. 't', ref) or '', state } or false
+  found[at] = state and { doc, call('HGET', BASE .. 't', ref) or '', call('HGET', BASE .. 'k', ref) or '', state } or false
 end
 local record = call('GET', KEYS[1])
 return pack({ record and unpack(record)[3] or 0, found })

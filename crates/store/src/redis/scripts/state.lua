@@ -14,6 +14,9 @@
 --     h        zset   "i<fingerprint>", "s<n>"-> until when a request is held back
 --     z        zset   "i<fingerprint>", "s<n>", "c<namespace/name>" -> when watchers are to hear of a change
 --     e        zset   "<n>"                   -> when to look at a storm again
+--     y        zset   namespace/name          -> when to tell whoever publishes that it is not published as it is now
+--     k        hash   namespace/name          -> where it was published: namespace, name, uid, number of the change, whether
+--                                                somebody deleted it there
 --     v        hash   group                   -> length of its window, as long as there is one
 --     w:<group> zset  order, rule bit, fingerprint -> when the incident opened: the sliding window
 --     m:<n>    list   fingerprints in the order in which they joined storm n
@@ -80,13 +83,17 @@ end
 -- Reads the record, or refuses: a newer version of Seawall that has taken the partition over writes another format.
 local function load_partition()
   local raw = call('GET', KEYS[1])
-  local a = raw and unpack(raw) or { FORMAT, 0, 0, 0, 0, 0, 0, 0, '', 0, '0', '0', '0' }
+  local a = raw and unpack(raw) or { FORMAT, 0, 0, 0, 0, 0, 0, 0, '', 0, '0', '0', '0', POLICY.published, 0 }
   if a[1] ~= FORMAT then
     return false
   end
   part = {
     sequence = a[2], epoch = a[3], floor = a[4], openings = a[5], storms = a[6], held = a[7], living = a[8],
     owner = a[9], lease = a[10], sweep = a[11], sweep_closed = a[12], sweep_groups = a[13],
+    -- Whether `y` has everything that is not published. Versions that publish nothing leave it out.
+    published = a[14] and POLICY.published,
+    -- The epoch whose owner was told of what is not published.
+    told = a[15] or 0,
   }
   local time = call('TIME')
   part.sequence = math.max(part.sequence + 1, time[1] * 1000000 + time[2])
@@ -96,7 +103,8 @@ end
 local function save_partition()
   local record = pack({
     FORMAT, part.sequence, part.epoch, part.floor, part.openings, part.storms, part.held, part.living,
-    part.owner, part.lease, part.sweep, part.sweep_closed, part.sweep_groups,
+    part.owner, part.lease, part.sweep, part.sweep_closed, part.sweep_groups, part.published,
+    part.told,
   })
   call('SET', KEYS[1], record, 'PX', LIFE)
 end
@@ -140,6 +148,25 @@ end
 
 local function name_of(ref)
   return (string.gsub(ref, '^[^/]*/', ''))
+end
+
+-- Where a request was published; nil when it was not.
+local function placement_of(ref)
+  local raw = call('HGET', BASE .. 'k', ref)
+  local a = raw and unpack(raw)
+  return a and { namespace = a[1], name = a[2], uid = a[3], sequence = a[4], deleted = a[5] } or nil
+end
+
+local function save_placement(ref, it)
+  put(BASE .. 'k', ref, pack({ it.namespace, it.name, it.uid, it.sequence, it.deleted }))
+end
+
+-- Remembers that a request is to be published, unless somebody deleted it where it was.
+local function unpublish(ref)
+  local placement = placement_of(ref)
+  if not (placement and placement.deleted) then
+    note(BASE .. 'y', NOW, ref)
+  end
 end
 
 -- Watchers are told when everything is written. `A` added, `M` modified.
@@ -315,6 +342,9 @@ local function save_all(channel)
     else
       drop(BASE .. 'c', ref)
     end
+  end
+  if POLICY.published then
+    for _, it in ipairs(announcements) do unpublish(it[2]) end
   end
   save_partition()
   for _, it in ipairs(announcements) do

@@ -2,10 +2,11 @@
 --
 -- KEYS[1]   the record of the partition (see state.lua)
 -- ARGV[1]   msgpack map: now (ms), replica, lease (ms), channel, policy, asked = most (things done at most), sweep (incidents
---           and closed requests looked at, 0 for none), look (also renew the expiry of everything), release
+--           and closed requests looked at, 0 for none), look (also renew the expiry of everything), tell (requests to be
+--           published that may be named), again (ms until they are named again), release
 -- Returns   msgpack array: { lease end of another replica (ms, 0 when this one publishes), next due (ms, 0 for never),
 --           added, modified, deleted, whether there is more to do now, whether the partition exists, how many incidents or
---           groups there are to go through }
+--           groups there are to go through, namespace/name of requests to be published, whether there are more of those }
 -- Errors    SEAWALL SUPERSEDED  a newer format: nothing was changed
 -- Atomic    one step. Only the replica that has the claim changes anything; one that has lost it is told so.
 -- Again     harmless: what was done is no longer due.
@@ -26,7 +27,7 @@ if asked.release then
     part.owner, part.lease = '', 0
     save_partition()
   end
-  return pack({ 0, 0, 0, 0, 0, false, true, 0 })
+  return pack({ 0, 0, 0, 0, 0, false, true, 0, {}, false })
 end
 -- A partition in which nothing is left is not kept alive by being looked at.
 local function is_empty()
@@ -36,10 +37,10 @@ local function is_empty()
   return true
 end
 if is_empty() then
-  return pack({ 0, 0, 0, 0, 0, false, call('EXISTS', KEYS[1]) == 1, 0 })
+  return pack({ 0, 0, 0, 0, 0, false, call('EXISTS', KEYS[1]) == 1, 0, {}, false })
 end
 if not claim(input.replica, input.lease) then
-  return pack({ part.lease, 0, 0, 0, 0, false, true, 0 })
+  return pack({ part.lease, 0, 0, 0, 0, false, true, 0, {}, false })
 end
 
 local done, deleted = 0, 0
@@ -177,12 +178,14 @@ end
 local function sweep_closed(ref, raw)
   local a = unpack(raw)
   local phase = unpack(a[3])[phase_field(a)]
-  if (phase ~= FINISHED and phase ~= WAITING) or NOW - a[5] < POLICY.retention then
+  if (phase ~= FINISHED and phase ~= WAITING) or NOW - a[5] < POLICY.retention
+    or call('ZSCORE', BASE .. 'y', ref) then
     return
   end
   local doc, status = call('HGET', BASE .. 'd', ref), call('HGET', BASE .. 't', ref)
   closed[ref], docs[ref] = false, false
   call('HDEL', BASE .. 't', ref)
+  call('HDEL', BASE .. 'k', ref)
   deleted = deleted + 1
   if doc then
     call('PUBLISH', input.channel, string.format('X %d ', part.sequence) .. pack({ ref, doc, raw, status or '' }))
@@ -196,6 +199,24 @@ local function sweep_group(group, window)
     call('DEL', BASE .. 'w:' .. group)
     drop(BASE .. 'v', group)
   end
+end
+
+-- Names what is to be published. It stays noted until it is said to be placed.
+local function tell_unpublished()
+  if not part.published then
+    for _, ref in ipairs(call('ZRANGE', BASE .. 'n', 0, -1)) do unpublish(ref) end
+    part.published = true
+  end
+  if part.told ~= part.epoch then
+    -- Another replica was told before, and nobody knows how far it came.
+    for _, ref in ipairs(call('ZRANGE', BASE .. 'y', 0, -1)) do call('ZADD', BASE .. 'y', NOW, ref) end
+    part.told = part.epoch
+  end
+  local told = call('ZRANGEBYSCORE', BASE .. 'y', '-inf', NOW, 'LIMIT', 0, asked.tell)
+  for _, ref in ipairs(told) do
+    call('ZADD', BASE .. 'y', NOW + asked.again, ref)
+  end
+  return told
 end
 
 local function renew(key)
@@ -216,21 +237,29 @@ end
 -- Nothing else in a partition is older than its documents, and keys that came later last longer.
 local left = asked.look and call('PTTL', BASE .. 'd') or -1
 if left > 0 and left < LIFE - RENEWED then
-  for _, key in ipairs({ 'i', 's', 'g', 'd', 'n', 'c', 't', 'h', 'z', 'e', 'v' }) do renew(key) end
+  for _, key in ipairs({ 'i', 's', 'g', 'd', 'n', 'c', 't', 'h', 'z', 'e', 'v', 'y', 'k' }) do renew(key) end
   for _, number in ipairs(call('HVALS', BASE .. 'g')) do
     renew('m:' .. number)
     renew('a:' .. number)
   end
 end
 save_all(input.channel)
+local told, untold = {}, false
+if POLICY.published then
+  told = tell_unpublished()
+  save_partition()
+end
 
 local next_due = 0
-for _, agenda in ipairs({ 'h', 'z', 'e' }) do
+for _, agenda in ipairs({ 'h', 'z', 'e', 'y' }) do
   local first = call('ZRANGE', BASE .. agenda, 0, 0, 'WITHSCORES')
-  if first[2] and (next_due == 0 or tonumber(first[2]) < next_due) then
-    next_due = tonumber(first[2])
+  local at = tonumber(first[2])
+  if agenda == 'y' and at and at <= NOW then
+    untold = true
+  elseif at and (next_due == 0 or at < next_due) then
+    next_due = at
   end
 end
 local added, modified = announced()
 return pack({ 0, next_due, added, modified, deleted, done >= asked.most, true,
-  math.max(call('HLEN', BASE .. 'i'), call('HLEN', BASE .. 'v')) })
+  math.max(call('HLEN', BASE .. 'i'), call('HLEN', BASE .. 'v')), told, untold })

@@ -9,6 +9,7 @@ pub mod life;
 pub mod lists;
 pub mod phases;
 pub mod policy;
+pub mod publishing;
 pub mod scale;
 pub mod status;
 pub mod storm_life;
@@ -132,6 +133,17 @@ macro_rules! conformance {
                 another_threshold_holds_from_the_next_batch_on,
                 another_silence_timer_holds_for_open_incidents,
                 a_rule_that_is_gone_leaves_its_storm_open,
+            }
+            publishing {
+                a_new_request_is_told_at_once_and_remembered_until_it_is_placed,
+                an_update_is_told_when_its_flush_is_due_and_survives_a_crash,
+                a_note_of_an_earlier_change_changes_nothing,
+                an_early_note_does_not_settle_a_later_change,
+                a_deleted_request_releases_its_problem_without_a_cooldown,
+                a_request_that_was_never_published_cannot_be_deleted,
+                deleting_the_request_of_a_storm_ends_it,
+                what_is_not_published_is_kept_beyond_its_retention,
+                nothing_is_told_when_requests_live_in_the_store,
             }
             life {
                 finished_requests_leave_after_their_retention,

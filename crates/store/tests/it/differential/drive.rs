@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use seawall_model::{ManualClock, Millis, Phase, Policy, RequestDoc, RequestRef, RequestState, Signal};
-use seawall_store::{Page, RequestFilter, StatusPatch};
+use seawall_store::{Page, Placement, RequestFilter, StatusPatch, StoreError};
 use serde_json::{Map, Value};
 
 use super::history::{History, Step};
@@ -90,6 +90,7 @@ impl<S: StoreUnderTest> Pair<S> {
                 Ok(())
             }
             Step::Report(nth, phase) => self.report(*nth, phase).await,
+            Step::Delete(nth) => self.delete(*nth).await,
             Step::Clock(by) => {
                 self.turn(*by).await;
                 Ok(())
@@ -134,6 +135,28 @@ impl<S: StoreUnderTest> Pair<S> {
         (state.epoch, state.sequence) = (0, 0);
         let expected = self.machine.requests().remove(&reference).map(|(_, state)| state);
         same("the reported request", &Some(state), &expected)
+    }
+
+    async fn delete(&mut self, nth: usize) -> Result<(), String> {
+        let known = self.machine.requests();
+        let Some(reference) = known.keys().nth(nth % known.len().max(1)).cloned() else { return Ok(()) };
+        let store = self.subject.store();
+        let failed = |error: StoreError| error.to_string();
+        let record = store.request(reference.clone()).await.map_err(failed)?;
+        let news = record.placement.is_none();
+        if news {
+            let placement = Placement {
+                namespace: reference.namespace.clone(),
+                name: reference.id.to_string().into(),
+                uid: "1".into(),
+                sequence: record.state.sequence,
+                deleted: false,
+            };
+            store.placed(reference.clone(), placement).await.map_err(failed)?;
+            self.machine.withdraw(&reference);
+        }
+        same("whether a deletion is news", &store.deleted(reference).await.map_err(failed)?, &news)?;
+        self.compare().await
     }
 
     async fn compare(&self) -> Result<(), String> {

@@ -59,6 +59,8 @@ pub enum Step {
     Burst(Sketch, u8),
     /// A worker reports about the n-th request of this history that is in the sink.
     Report(usize, &'static str),
+    /// Somebody deletes the n-th request of this history where it was published.
+    Delete(usize),
     /// The clock is turned, also back, and everything due is done.
     Clock(Millis),
     /// The next answer on its way to the store gets lost.
@@ -73,6 +75,7 @@ impl fmt::Debug for Step {
             Self::Deliver(sketches) => write!(f, "{sketches:?}"),
             Self::Burst(sketch, more) => write!(f, "{sketch:?} and {more} more"),
             Self::Report(nth, phase) => write!(f, "report `{phase}` for request {nth}"),
+            Self::Delete(nth) => write!(f, "delete request {nth}"),
             Self::Clock(by) => write!(f, "clock {by:+} ms"),
             Self::LoseAnswer => write!(f, "the next answer is lost"),
             Self::Restart => write!(f, "restart"),
@@ -129,6 +132,7 @@ fn steps() -> impl Strategy<Value = Step> {
         80 => prop::collection::vec(sketches(), 1..4).prop_map(Step::Deliver),
         12 => (sketches(), 1..7u8).prop_map(|(sketch, more)| Step::Burst(sketch, more)),
         20 => (0..32usize, phases).prop_map(|(nth, phase)| Step::Report(nth, phase)),
+        5 => (0..32usize).prop_map(Step::Delete),
         48 => pauses.prop_map(Step::Clock),
         // These cost as much as a hundred other steps.
         1 => Just(Step::LoseAnswer),

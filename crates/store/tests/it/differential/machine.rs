@@ -68,6 +68,15 @@ impl Machine {
         self.tick(0);
     }
 
+    /// Somebody deleted a request where it was published.
+    pub fn withdraw(&mut self, reference: &RequestRef) {
+        if !self.engine.withdraw(&self.policy, reference, self.now) {
+            let (_, closed) = self.closed(reference).expect("a request is in memory or closed");
+            self.note_late_phase(reference, closed, Phase::Finished);
+        }
+        self.tick(0);
+    }
+
     /// Nothing in memory counts on the request, but when it was worked on says for how long it is kept.
     fn note_late_phase(&mut self, reference: &RequestRef, mut closed: ClosedRequest, phase: Phase) {
         if closed.phase != Phase::Finished {

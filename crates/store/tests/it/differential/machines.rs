@@ -77,6 +77,12 @@ impl Machines {
         machine.report(reference, phase);
     }
 
+    pub fn withdraw(&mut self, reference: &RequestRef) {
+        let has = |machine: &&mut Machine| machine.requests().contains_key(reference);
+        let machine = self.parts.values_mut().find(has).expect("the request exists");
+        machine.withdraw(reference);
+    }
+
     pub fn turn(&mut self, now: Timestamp) {
         self.now = now;
         self.parts.values_mut().for_each(|machine| machine.turn(now));
