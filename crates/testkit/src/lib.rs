@@ -9,6 +9,7 @@
 //!   ├─ Seawall ──── Client ── requests, storms, watch
 //!   ├─ Alertmanager, Prometheus, Exporter (they send)
 //!   ├─ redis::{RedisServer, Sentinels, RedisCluster} (they keep)
+//!   ├─ kubernetes::ControlPlane (says who may send, and has the requests)
 //!   └─ SmallDisk (runs full)
 //! Alert ──► Client ──► AccountBook ──► compared with the requests that exist
 //! ```
@@ -20,6 +21,7 @@ mod book;
 mod client;
 mod disk;
 mod exporter;
+pub mod kubernetes;
 mod metrics;
 mod ports;
 mod process;

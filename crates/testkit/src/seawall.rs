@@ -101,6 +101,11 @@ impl SeawallBuilder {
         self.redis_option("urls", &cluster.urls().join(",")).redis_option("mode", "cluster")
     }
 
+    /// Reaches the Kubernetes API as this file says.
+    pub fn kubeconfig(self, kubeconfig: impl AsRef<Path>) -> Self {
+        self.env("KUBECONFIG", &kubeconfig.as_ref().to_string_lossy())
+    }
+
     fn log(&self) -> PathBuf {
         self.home.join(format!("{}.log", self.name))
     }
@@ -121,6 +126,8 @@ impl SeawallBuilder {
         {
             command.env_remove(name);
         }
+        // Nor is the cluster that they happen to work with.
+        command.env_remove("KUBECONFIG");
         command.args(&self.args).envs(self.env.iter().cloned()).current_dir(&self.home);
         command
     }
