@@ -1,7 +1,9 @@
 //! The fixtures themselves: each starts, answers, and survives what tests do to it.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a step that fails here is a test that fails")]
 
+mod contract;
 mod control_plane;
+mod fake_api;
 mod redis_cluster;
 mod redis_server;
 mod sentinels;
