@@ -9,7 +9,7 @@
 //!   ├─ Seawall ──── Client ── requests, storms, watch
 //!   ├─ Alertmanager, Prometheus, Exporter (they send)
 //!   ├─ redis::{RedisServer, Sentinels, RedisCluster} (they keep)
-//!   ├─ kubernetes::ControlPlane (says who may send, and has the requests)
+//!   ├─ kubernetes::{ControlPlane, FakeApi} (say who may send, and have the requests)
 //!   └─ SmallDisk (runs full)
 //! Alert ──► Client ──► AccountBook ──► compared with the requests that exist
 //! ```

@@ -1,7 +1,7 @@
 //! Who owns which field: sets of paths, and what server-side apply does with them.
 //!
-//! The definition of a RemediationRequest has no lists that are merged by key, so every list is owned as a whole, and a
-//! path is a sequence of names.
+//! A path is a sequence of names. Lists are owned as a whole; those whose items have keys come here as objects, in the form
+//! that `Schema::keyed` gives them.
 
 use std::collections::BTreeSet;
 
@@ -59,9 +59,9 @@ impl Fields {
         Self(self.0.intersection(&other.0).cloned().collect())
     }
 
-    /// As they are named in the causes of a conflict: `.spec.severity`.
+    /// As they are named in the causes of a conflict: `.spec.severity`, `.status.conditions[type="Ready"].status`.
     pub(super) fn names(&self) -> Vec<String> {
-        self.0.iter().map(|path| path.iter().map(|name| format!(".{name}")).collect()).collect()
+        self.0.iter().map(|path| path.iter().map(|name| step(name)).collect()).collect()
     }
 
     fn covers(&self, path: &[String]) -> bool {
@@ -74,11 +74,25 @@ impl Fields {
         for path in &self.0 {
             let mut at = &mut root;
             for name in path {
-                let inner = at.entry(format!("f:{name}")).or_insert_with(|| Value::Object(Map::new()));
+                let key = if name.starts_with("k:") { name.clone() } else { format!("f:{name}") };
+                let inner = at.entry(key).or_insert_with(|| Value::Object(Map::new()));
                 at = inner.as_object_mut().expect("only objects are put here");
             }
         }
         Value::Object(root)
+    }
+}
+
+/// One step of a path: into a field, or to the item with these keys.
+fn step(name: &str) -> String {
+    let keys: Option<Map<String, Value>> =
+        name.strip_prefix("k:").and_then(|keys| serde_json::from_str(keys).ok());
+    match keys {
+        Some(keys) => {
+            let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            format!("[{}]", keys.join(","))
+        }
+        None => format!(".{name}"),
     }
 }
 

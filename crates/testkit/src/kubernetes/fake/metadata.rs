@@ -12,7 +12,7 @@ pub(super) fn faults(metadata: &Value) -> Faults {
     let mut faults = Faults::new();
     let mut complain =
         |field: &str, wrong: &str| faults.push((format!("metadata.{field}"), wrong.to_owned()));
-    if !metadata["name"].as_str().is_some_and(|name| is_subdomain(name)) {
+    if !metadata["name"].as_str().is_some_and(is_subdomain) {
         complain("name", "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters");
     }
     for (key, value) in metadata["labels"].as_object().into_iter().flatten() {
@@ -41,10 +41,7 @@ pub(super) fn faults(metadata: &Value) -> Faults {
 
 /// One part of a name that machines have.
 fn is_word(text: &str, longest: usize, inner: impl Fn(char) -> bool, outer: impl Fn(char) -> bool) -> bool {
-    text.len() <= longest
-        && text.chars().all(inner)
-        && text.starts_with(|letter| outer(letter))
-        && text.ends_with(|letter| outer(letter))
+    text.len() <= longest && text.chars().all(inner) && text.starts_with(&outer) && text.ends_with(outer)
 }
 
 fn is_subdomain(text: &str) -> bool {

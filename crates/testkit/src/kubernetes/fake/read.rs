@@ -101,8 +101,9 @@ impl State {
     ) -> Result<Value, Status> {
         let limit = number(query, "limit")?.filter(|limit| *limit > 0);
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        if query.contains_key("resourceVersionMatch") {
-            return Err(Status::bad_request("the fake does not know resourceVersionMatch of a list"));
+        // What is there now is not older than anything; other ways to match would need the past.
+        if query.get("resourceVersionMatch").is_some_and(|how| how != "NotOlderThan") {
+            return Err(Status::bad_request("the fake does not know this resourceVersionMatch"));
         }
         let (version, mut items) = match query.get("continue").filter(|token| !token.is_empty()) {
             Some(token) => {

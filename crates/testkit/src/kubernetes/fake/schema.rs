@@ -3,12 +3,17 @@
 //! A keyword that is not known here fails the test that starts the fake: one that is passed over would make the fake
 //! more lenient than the API server.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 const DEFINITION: &str = include_str!("../../../../../docs/crd/remediationrequests.yaml");
 
 /// Keywords that allow nothing and forbid nothing here.
 const SILENT: [&str; 3] = ["description", "title", "default"];
+
+const OTHER_TYPE: &str = "must be of type ";
+const ALIKE: &str = "has items that cannot be told apart";
 
 /// The shape of a RemediationRequest.
 pub(super) struct Schema {
@@ -53,6 +58,16 @@ impl Schema {
         })
     }
 
+    /// What an apply cannot even be merged with: a field that the definition does not have, a value of another type, or
+    /// items that cannot be told apart.
+    pub(super) fn misfit(&self, object: &Value) -> Option<String> {
+        let unknown =
+            self.unknown_field(object).map(|field| format!("{field}: field not declared in schema"));
+        let is_misfit = |(_, wrong): &(String, String)| wrong.starts_with(OTHER_TYPE) || wrong == ALIKE;
+        let faults = self.faults(object, None).into_iter().find(is_misfit);
+        unknown.or_else(|| faults.map(|(field, wrong)| format!(".{field}: {wrong}")))
+    }
+
     /// Takes out the fields that the definition does not have, as the API server does for everything but an apply.
     pub(super) fn drop_unknown_fields(&self, object: &mut Value) {
         let top = ["apiVersion", "kind", "metadata"];
@@ -61,6 +76,16 @@ impl Schema {
         for (name, value) in fields.iter_mut().filter(|(name, _)| !top.contains(&name.as_str())) {
             drop_below(&self.root["properties"][name], value);
         }
+    }
+
+    /// With the lists whose items have keys as objects by these keys, so that everything that can be owned has a path.
+    pub(super) fn keyed(&self, object: &Value) -> Value {
+        keyed(&self.root, object)
+    }
+
+    /// With the objects of `keyed` as the lists that they are.
+    pub(super) fn unkeyed(&self, object: &Value) -> Value {
+        unkeyed(&self.root, object)
     }
 
     /// Everything that is wrong with an object, or with the way it was changed.
@@ -100,8 +125,23 @@ fn known_keywords(schema: &Value, path: &str) {
                     .contains(&value.as_str().unwrap_or_default()),
                 "the fake does not know the format {value} of {path}"
             ),
-            "type" | "nullable" | "required" | "enum" | "minimum" | "maximum" | "minLength" | "maxLength"
-            | "minItems" | "maxItems" | "minProperties" | "maxProperties" => {}
+            "x-kubernetes-list-type" => assert!(
+                value == "map" || value == "atomic",
+                "the fake does not know the list type {value} of {path}"
+            ),
+            "x-kubernetes-list-map-keys"
+            | "type"
+            | "nullable"
+            | "required"
+            | "enum"
+            | "minimum"
+            | "maximum"
+            | "minLength"
+            | "maxLength"
+            | "minItems"
+            | "maxItems"
+            | "minProperties"
+            | "maxProperties" => {}
             silent if SILENT.contains(&silent) => {}
             other => panic!("the fake does not know the keyword {other:?} of {path}"),
         }
@@ -124,6 +164,57 @@ fn unchanged(rule: &str) -> Option<Vec<Vec<String>>> {
 
 fn property<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
     schema["properties"].get(name).or_else(|| schema.get("additionalProperties"))
+}
+
+/// How the items of a list are told apart, if they are.
+fn item_keys(schema: &Value) -> Option<Vec<&str>> {
+    let keys = schema.get("x-kubernetes-list-map-keys")?.as_array()?;
+    Some(keys.iter().filter_map(Value::as_str).collect())
+}
+
+/// The name of an item in paths, as the API server writes it.
+fn item_name(keys: &[&str], item: &Value) -> Option<String> {
+    let named = keys.iter().map(|key| Some(((*key).to_owned(), item.get(key)?.clone())));
+    Some(format!("k:{}", Value::Object(named.collect::<Option<Map<_, _>>>()?)))
+}
+
+fn keyed(schema: &Value, value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let below = |(name, inner): (&String, &Value)| {
+                let inner =
+                    property(schema, name).map_or_else(|| inner.clone(), |schema| keyed(schema, inner));
+                (name.clone(), inner)
+            };
+            Value::Object(fields.iter().map(below).collect())
+        }
+        Value::Array(items) => item_keys(schema)
+            .and_then(|keys| {
+                let item = |item| Some((item_name(&keys, item)?, keyed(&schema["items"], item)));
+                let named = items.iter().map(item).collect::<Option<Map<_, _>>>()?;
+                // Two of one name are refused later, as what they are.
+                (named.len() == items.len()).then_some(Value::Object(named))
+            })
+            .unwrap_or_else(|| value.clone()),
+        _ => value.clone(),
+    }
+}
+
+fn unkeyed(schema: &Value, value: &Value) -> Value {
+    match value {
+        Value::Object(fields) if schema["type"] == "array" => {
+            Value::Array(fields.values().map(|item| unkeyed(&schema["items"], item)).collect())
+        }
+        Value::Object(fields) => {
+            let below = |(name, inner): (&String, &Value)| {
+                let inner =
+                    property(schema, name).map_or_else(|| inner.clone(), |schema| unkeyed(schema, inner));
+                (name.clone(), inner)
+            };
+            Value::Object(fields.iter().map(below).collect())
+        }
+        _ => value.clone(),
+    }
 }
 
 fn unknown_below(schema: &Value, value: &Value, path: &str) -> Option<String> {
@@ -161,6 +252,10 @@ fn check(schema: &Value, value: &Value, old: Option<&Value>, path: &str, faults:
     if value.is_null() && schema["nullable"] == true {
         return;
     }
+    if value.is_null() {
+        faults.push((named(), "must not be null".to_owned()));
+        return;
+    }
     let kind = schema["type"].as_str().unwrap_or_default();
     let fits = match value {
         Value::Object(_) => kind == "object",
@@ -171,7 +266,7 @@ fn check(schema: &Value, value: &Value, old: Option<&Value>, path: &str, faults:
         Value::Null => false,
     };
     if !fits {
-        faults.push((named(), format!("must be of type {kind}")));
+        faults.push((named(), format!("{OTHER_TYPE}{kind}")));
         return;
     }
     if let Some(wrong) = out_of_bounds(schema, value) {
@@ -185,6 +280,12 @@ fn check(schema: &Value, value: &Value, old: Option<&Value>, path: &str, faults:
     for (index, item) in value.as_array().into_iter().flatten().enumerate() {
         // Items of a list that is owned as a whole are not matched with what they were.
         check(&schema["items"], item, None, &format!("{path}[{index}]"), faults);
+    }
+    if let (Some(keys), Some(items)) = (item_keys(schema), value.as_array()) {
+        let names: BTreeSet<_> = items.iter().map(|item| item_name(&keys, item)).collect();
+        if names.len() < items.len() || names.contains(&None) {
+            faults.push((named(), ALIKE.to_owned()));
+        }
     }
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if value.get(name).is_none() {
@@ -232,7 +333,7 @@ fn out_of_bounds(schema: &Value, value: &Value) -> Option<String> {
     }
     let text = value.as_str()?;
     if schema["format"] == "date-time" && !is_date_time(text) {
-        return Some("must be of type date-time".to_owned());
+        return Some("must be a date-time".to_owned());
     }
     let is_fingerprint =
         text.len() == 64 && text.chars().all(|letter| matches!(letter, '0'..='9' | 'a'..='f'));
@@ -262,6 +363,8 @@ fn is_date_time(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -276,6 +379,33 @@ mod tests {
         {
             assert_eq!(unchanged(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn items_with_keys_have_names_of_their_own() {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "conditions": {
+                    "type": "array",
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["type"],
+                    "items": { "type": "object", "properties": { "type": { "type": "string" } } },
+                },
+                "names": { "type": "array", "items": { "type": "string" } },
+            },
+        });
+        known_keywords(&schema, "");
+        let object = json!({ "conditions": [{ "type": "Ready", "status": "True" }], "names": ["a"] });
+        let named = json!({ "k:{\"type\":\"Ready\"}": { "type": "Ready", "status": "True" } });
+        assert_eq!(keyed(&schema, &object), json!({ "conditions": named, "names": ["a"] }));
+        assert_eq!(unkeyed(&schema, &keyed(&schema, &object)), object);
+
+        let twice = json!({ "conditions": [{ "type": "Ready" }, { "type": "Ready" }] });
+        assert_eq!(keyed(&schema, &twice), twice);
+        let mut faults = Faults::new();
+        check(&schema, &twice, None, "", &mut faults);
+        assert_eq!(faults, [("conditions".to_owned(), ALIKE.to_owned())]);
     }
 
     #[test]

@@ -83,7 +83,7 @@ async fn serve(
 
     let fault = verb.and_then(|verb| shared.plan.lock().next(verb));
     if let Some(fault) = fault.as_ref().filter(|fault| fault.moment() == Moment::BeforeCommit) {
-        return go_wrong(fault, &handle).await;
+        return go_wrong(fault, &route, &handle).await;
     }
     let answer = act(&shared, &route, verb, &head.headers, &query, &body);
     match fault {
@@ -91,7 +91,7 @@ async fn serve(
             tokio::time::sleep(time).await;
             Ok(answer)
         }
-        Some(fault) => go_wrong(&fault, &handle).await,
+        Some(fault) => go_wrong(&fault, &route, &handle).await,
         None => Ok(answer),
     }
 }
@@ -252,9 +252,13 @@ fn manager(verb: Verb, headers: &HeaderMap, query: &BTreeMap<String, String>) ->
     query.get("fieldManager").cloned().unwrap_or(default)
 }
 
-async fn go_wrong(fault: &Fault, handle: &TcpStream) -> Result<Response<Body>, Cut> {
+async fn go_wrong(fault: &Fault, route: &Route<'_>, handle: &TcpStream) -> Result<Response<Body>, Cut> {
+    let name = match route {
+        Route::Object { name, .. } => name,
+        _ => "",
+    };
     let status = match fault {
-        Fault::Conflict => Status::stale("injected"),
+        Fault::Conflict => Status::stale(name),
         Fault::Throttle { retry_after } => {
             let message = "the server has received too many requests and has asked us to try again later";
             Status::new(429, "TooManyRequests", message).retry_after(*retry_after)

@@ -56,9 +56,8 @@ impl State {
                 if !config["metadata"]["managedFields"].is_null() {
                     return Err(Status::bad_request("metadata.managedFields must be nil"));
                 }
-                if let Some(field) = self.schema.unknown_field(config) {
-                    let message =
-                        format!("failed to create typed patch object: {field}: field not declared in schema");
+                if let Some(wrong) = self.schema.misfit(config) {
+                    let message = format!("failed to create typed patch object: {wrong}");
                     return Err(Status::new(500, "", message));
                 }
                 Ok(config.clone())
@@ -149,8 +148,9 @@ impl State {
                 Stored { object, owners: Vec::new(), version: 0 }
             }
         };
-        let config = configured(config);
-        let mut object = merge(&live.object, &config);
+        let config = self.schema.keyed(&configured(config));
+        let before = self.schema.keyed(&live.object);
+        let mut object = merge(&before, &config);
         let mut mine = owner(writing, "Apply", Fields::of(&config));
         mine.fields = mine.fields.without(foreign_part(writing));
         let (used_to, mut others): (Vec<Owner>, Vec<Owner>) =
@@ -160,7 +160,7 @@ impl State {
             prune(&mut object, &used_to.fields, &owned);
         }
 
-        let comparison = compare(&live.object, &object);
+        let comparison = compare(&before, &object);
         let changed = comparison.changed.without(foreign_part(writing));
         if !force {
             let conflicts = conflicts(&others, &changed);
@@ -178,6 +178,7 @@ impl State {
         }
         others.insert(0, mine);
         others.retain(|owner| !owner.fields.is_empty());
+        let object = self.schema.unkeyed(&object);
         self.keep(writing, object, others, &live, is_new)
     }
 
@@ -188,7 +189,7 @@ impl State {
         }
         self.schema.drop_unknown_fields(&mut asked);
         let object = own_part(writing, asked, &live);
-        let comparison = compare(&live.object, &object);
+        let comparison = compare(&self.schema.keyed(&live.object), &self.schema.keyed(&object));
         let lost = comparison.changed.union(&comparison.removed);
         let mut owners = live.owners.clone();
         let mut mine = owner(writing, "Update", Fields::default());

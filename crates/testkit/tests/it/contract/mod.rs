@@ -53,6 +53,7 @@ async fn keeps_the_contract(mut api: Api) {
             an_apply_does_not_write_the_status,
             a_worker_writes_the_status_and_nothing_else,
             a_status_can_be_replaced_and_applied,
+            conditions_are_owned_one_by_one,
         },
         refusals::{
             namespaces_that_are_missing_or_go,

@@ -69,3 +69,38 @@ pub async fn a_status_can_be_replaced_and_applied(api: &Api, namespace: &str) {
     let forced = api.send("PATCH", &format!("{path}&force=true"), Some(APPLY), &applied).await.expect(200);
     assert_eq!(forced.body["status"], json!({ "overallPhase": "Executing", "message": "looking" }));
 }
+
+/// As far as the checked-in definition tells conditions apart by their type, as Kubernetes does.
+pub async fn conditions_are_owned_one_by_one(api: &Api, namespace: &str) {
+    let definition =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/crd/remediationrequests.yaml"));
+    let has_keys = definition.contains("x-kubernetes-list-map-keys");
+    let path = format!("{}/status", object(namespace, "rr"));
+    let created = api.apply(namespace, "rr", &request("rr")).await.expect(201);
+    let with = |conditions: Value| {
+        json!({
+            "apiVersion": created.body["apiVersion"],
+            "kind": created.body["kind"],
+            "metadata": { "name": "rr" },
+            "status": { "conditions": conditions },
+        })
+    };
+    let apply = async |manager: &str, conditions: Value| {
+        api.send("PATCH", &format!("{path}?fieldManager={manager}"), Some(APPLY), &with(conditions)).await
+    };
+    let condition = |kind: &str, status: &str| json!({ "type": kind, "status": status });
+    apply("one", json!([condition("A", "True")])).await.expect(200);
+    let second = apply("two", json!([condition("B", "True")])).await;
+    if !has_keys {
+        return second.refused(409, "Conflict", &["FieldManagerConflict"]);
+    }
+    assert_eq!(second.expect(200).body["status"]["conditions"].as_array().map(Vec::len), Some(2));
+    let conflict = apply("two", json!([condition("A", "False"), condition("B", "True")])).await;
+    conflict.refused(409, "Conflict", &["FieldManagerConflict"]);
+    assert_eq!(conflict.causes("field"), [".status.conditions[type=\"A\"].status"]);
+    let left = apply("one", json!([])).await.expect(200);
+    assert_eq!(left.body["status"]["conditions"], json!([condition("B", "True")]));
+    let twice = json!({ "status": { "conditions": [condition("B", "True"), condition("B", "False")] } });
+    assert_eq!(api.merge(&path, &twice).await.code, 422);
+    assert_eq!(apply("one", twice["status"]["conditions"].clone()).await.code, 500);
+}
