@@ -106,6 +106,17 @@ pub(crate) struct OutcomeLabel {
     pub(crate) outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct AuthLabel {
+    pub(crate) method: &'static str,
+    pub(crate) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct MethodLabel {
+    pub(crate) method: &'static str,
+}
+
 /// Buckets from a tenth of a millisecond, a decision without a wait, to ten seconds, where every deadline has passed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Durations;
@@ -184,6 +195,61 @@ pub struct StoreMetrics {
     pub decide: Histogram,
     pub read: Histogram,
     pub patch_status: Histogram,
+}
+
+/// How the check of somebody ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthOutcome {
+    Allowed,
+    Denied,
+    /// There was nothing to check.
+    Missing,
+    /// It cannot be checked now.
+    Unavailable,
+}
+
+impl AuthOutcome {
+    const ALL: [Self; 4] = [Self::Allowed, Self::Denied, Self::Missing, Self::Unavailable];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Missing => "missing",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// One way of checking who somebody is or what they may do.
+#[derive(Clone, Debug)]
+pub struct AuthMetrics {
+    outcomes: [Counter; 4],
+    duration: Histogram,
+}
+
+impl AuthMetrics {
+    pub(crate) fn new(
+        method: &'static str,
+        outcomes: &Family<AuthLabel, Counter>,
+        durations: &DurationFamily<MethodLabel>,
+    ) -> Self {
+        Self {
+            outcomes: AuthOutcome::ALL.map(|outcome| {
+                outcomes.get_or_create_owned(&AuthLabel { method, outcome: outcome.as_str() })
+            }),
+            duration: durations.get_or_create_owned(&MethodLabel { method }),
+        }
+    }
+
+    pub fn count(&self, outcome: AuthOutcome) {
+        self.outcomes[outcome as usize].inc();
+    }
+
+    /// Of checks for which somebody else was asked; what is remembered takes no time.
+    pub const fn duration(&self) -> &Histogram {
+        &self.duration
+    }
 }
 
 /// One HTTP route.

@@ -16,7 +16,7 @@ mod metrics;
 mod render;
 mod state;
 
-pub use families::{DecisionLabel, RouteMetrics, SourceMetrics, StoreMetrics, StormMetrics};
+pub use families::{AuthMetrics, AuthOutcome, DecisionLabel, RouteMetrics, SourceMetrics, StoreMetrics, StormMetrics};
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use metrics::Metrics;
 pub use state::StateSnapshot;

@@ -8,7 +8,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::families::{
-    DecidedLabel, DurationFamily, Durations, HttpLabel, OperationLabel, OutcomeLabel, ReceivedLabel,
+    AuthLabel, AuthMetrics, DecidedLabel, DurationFamily, Durations, HttpLabel, MethodLabel, OperationLabel, OutcomeLabel, ReceivedLabel,
     RejectedLabel, RouteLabel, RouteMetrics, SinkErrorLabel, SourceMetrics, StoreErrorLabel, StoreMetrics,
     StormLabel, StormMetrics,
 };
@@ -30,6 +30,8 @@ pub struct Metrics {
     http_requests: Family<HttpLabel, Counter>,
     http_durations: DurationFamily<RouteLabel>,
     http_in_flight: Gauge,
+    auth: Family<AuthLabel, Counter>,
+    auth_durations: DurationFamily<MethodLabel>,
     config_reloads: Family<OutcomeLabel, Counter>,
     state: StateCollector,
 }
@@ -55,6 +57,8 @@ impl Metrics {
             http_requests: Family::default(),
             http_durations: Family::new_with_constructor(Durations),
             http_in_flight: Gauge::default(),
+            auth: Family::default(),
+            auth_durations: Family::new_with_constructor(Durations),
             config_reloads: Family::default(),
             state: StateCollector::default(),
         };
@@ -92,6 +96,9 @@ impl Metrics {
             "HTTP requests being answered",
             self.http_in_flight.clone(),
         );
+        registry.register("auth", "Checks of who is asking and what they may do", self.auth.clone());
+        let help = "Duration of the reviews that checks needed; remembered answers need none";
+        registry.register("auth_duration_seconds", help, self.auth_durations.clone());
         registry.register("config_reloads", "Reloads of the configuration", self.config_reloads.clone());
         registry.register_collector(Box::new(self.state.clone()));
     }
@@ -148,6 +155,11 @@ impl Metrics {
 
     pub fn route(&self, route: &'static str) -> RouteMetrics {
         RouteMetrics::new(route, &self.http_requests, &self.http_durations)
+    }
+
+    /// One way of checking who somebody is or what they may do.
+    pub fn auth(&self, method: &'static str) -> AuthMetrics {
+        AuthMetrics::new(method, &self.auth, &self.auth_durations)
     }
 
     pub fn http_in_flight(&self) -> &Gauge {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use seawall_model::{DecisionKind, Severity};
-use seawall_telemetry::{DecisionLabel, Metrics, StateSnapshot};
+use seawall_telemetry::{AuthOutcome, DecisionLabel, Metrics, StateSnapshot};
 
 fn metrics_that_have_moved() -> Metrics {
     let metrics = Metrics::new();
@@ -23,6 +23,9 @@ fn metrics_that_have_moved() -> Metrics {
     metrics.route("/webhook/prometheus").observe("POST", 201, 0.001);
     metrics.http_in_flight().inc();
     metrics.config_reload(true);
+    let auth = metrics.auth("token_review");
+    auth.count(AuthOutcome::Denied);
+    auth.duration().observe(0.002);
     metrics.set_state_source(|| StateSnapshot {
         store: "embedded",
         sink: "store",
@@ -73,6 +76,8 @@ fn every_family_of_the_contract_is_shown_with_its_name_and_labels() {
         "seawall_http_requests_total{route=\"/webhook/prometheus\",method=\"POST\",status=\"201\"} 2",
         "seawall_http_request_duration_seconds_count{route=\"/webhook/prometheus\"} 2",
         "seawall_http_requests_in_flight 1",
+        "seawall_auth_total{method=\"token_review\",outcome=\"denied\"} 1",
+        "seawall_auth_duration_seconds_count{method=\"token_review\"} 1",
         "seawall_config_reloads_total{outcome=\"success\"} 1",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is missing in\n{text}");
