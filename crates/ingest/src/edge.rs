@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::EdgeSettings;
+use crate::auth::Reviewer;
 use crate::problem::Problem;
 use crate::router::ROUTES;
 use crate::signals::Source;
@@ -32,6 +33,8 @@ pub struct Edge {
     settings: EdgeSettings,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    /// Says who is asking and what they may do; without it everybody may do everything.
+    reviewer: Option<Reviewer>,
     pub(crate) store_metrics: StoreMetrics,
     routes: HashMap<&'static str, RouteMetrics>,
     unmatched: RouteMetrics,
@@ -53,6 +56,7 @@ impl Edge {
         settings: EdgeSettings,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
+        reviewer: Option<Reviewer>,
     ) -> Arc<Self> {
         let (state, now) = (store.clone(), clock.clone());
         metrics.set_state_source(move || snapshot(state.as_ref(), now.now()));
@@ -66,6 +70,7 @@ impl Edge {
             settings,
             metrics,
             clock,
+            reviewer,
             in_flight: AtomicUsize::new(0),
             buffered: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -95,6 +100,10 @@ impl Edge {
 
     pub fn normaliser(&self) -> Arc<Normaliser> {
         self.normaliser.read().clone()
+    }
+
+    pub(crate) fn reviewer(&self) -> Option<&Reviewer> {
+        self.reviewer.as_ref()
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn StateStore> {

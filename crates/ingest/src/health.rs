@@ -1,5 +1,6 @@
 //! Whether the process lives, whether it should be sent anything, and its metrics.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -9,6 +10,7 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::Reviewer;
 use crate::edge::Edge;
 use crate::openapi::ProblemSchema;
 use crate::problem::Problem;
@@ -34,8 +36,9 @@ pub(crate) struct Checks {
     state_store: String,
     /// Where requests live.
     sink: &'static str,
-    /// Who may send.
-    auth: &'static str,
+    /// `off` when everybody may send and read; `ok`, or why nobody new can be told from anybody else. Nobody is let in
+    /// then, and readiness does not depend on it.
+    auth: Cow<'static, str>,
     /// `serving` or `draining`.
     server: &'static str,
 }
@@ -75,7 +78,7 @@ pub(crate) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     let checks = Checks {
         state_store,
         sink: "in state store",
-        auth: "off",
+        auth: auth_check(&edge),
         server: if draining { "draining" } else { "serving" },
     };
     if health.available && !draining {
@@ -87,6 +90,15 @@ pub(crate) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     match serde_json::to_value(&checks) {
         Ok(checks) => problem.with("checks", checks).into_response(),
         Err(_) => problem.into_response(),
+    }
+}
+
+/// As the last review went: nobody is asked only to know.
+fn auth_check(edge: &Edge) -> Cow<'static, str> {
+    match edge.reviewer().map(Reviewer::failure) {
+        None => "off".into(),
+        Some(None) => "ok".into(),
+        Some(Some(failure)) => format!("unavailable: {}", failure.as_str()).into(),
     }
 }
 

@@ -5,12 +5,13 @@
 //! the others waiting.
 //!
 //! ```text
-//! accept loop ─► connection (timeouts) ─► layer (request id, limits, problems, headers, metrics) ─► route
+//! accept loop ─► connection (timeouts) ─► layer (request id, limits, problems, headers, metrics) ─► auth ─► route
 //!   signals: body within limits ─► adapter ─► StateStore::decide ─► answer
 //!   reads:   StateStore ─► pages, streams, explanations
 //! ```
 
 pub mod adapters;
+mod auth;
 mod body;
 mod detach;
 mod edge;
@@ -25,6 +26,7 @@ mod serve;
 mod settings;
 mod signals;
 
+pub use auth::{Identity, ReviewSettings, Reviewer};
 pub use edge::Edge;
 pub use layer::with_edge_layers;
 pub use openapi::openapi_json;

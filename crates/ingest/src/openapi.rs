@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use seawall_model::{Priority, RemediationPath, RemediationRequestSpec, RemediationRequestStatus, Timestamp};
 use serde::Serialize;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 
 /// An error (RFC 9457).
@@ -155,6 +157,42 @@ pub(crate) fn description() -> utoipa::openapi::OpenApi {
     let mut description = Description::openapi();
     description.info.version = env!("CARGO_PKG_VERSION").to_owned();
     description
+}
+
+/// How the security scheme is called.
+const BEARER: &str = "bearer";
+
+/// Adds what holds for every operation that is not open to everybody. Done for all at once, so that a new one cannot
+/// lack it.
+pub(crate) fn describe_authentication(description: &mut utoipa::openapi::OpenApi, open: &[&str]) {
+    let mut scheme = Http::new(HttpAuthScheme::Bearer);
+    scheme.description = Some(
+        "A token of the Kubernetes cluster, with `auth.kubernetes.enabled`; otherwise nobody is asked.".to_owned(),
+    );
+    description.components.get_or_insert_default().add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    for (path, item) in &mut description.paths.paths {
+        if open.contains(&path.as_str()) {
+            continue;
+        }
+        for operation in [&mut item.get, &mut item.post, &mut item.patch].into_iter().flatten() {
+            // The empty requirement says that there are servers where it is not needed.
+            let none = SecurityRequirement::default();
+            operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new()), none]);
+            let answers = &mut operation.responses.responses;
+            for (status, sentence) in [
+                ("401", "Not authenticated; `WWW-Authenticate` says how"),
+                ("403", "Authenticated, and not allowed in the namespace (or any of the body's)"),
+            ] {
+                answers.insert(status.to_owned(), RefOr::T(problem_response(sentence)));
+            }
+        }
+    }
+}
+
+fn problem_response(sentence: &str) -> Response {
+    let schema = Ref::from_schema_name(ProblemSchema::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(sentence).content("application/problem+json", content).build()
 }
 
 /// The OpenAPI description of all routes, as it is checked in and served.

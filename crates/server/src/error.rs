@@ -25,6 +25,10 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    #[error("find the Kubernetes cluster that `auth.kubernetes` needs")]
+    Cluster(#[from] seawall_cluster::ConnectError),
+    #[error("authentication is asked for, and there is no Kubernetes cluster to ask")]
+    NoCluster,
     #[error("receive signals of the system")]
     Signals(#[source] std::io::Error),
     #[error("close {store}")]

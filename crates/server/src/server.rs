@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use seawall_cluster::Cluster;
 use seawall_engine::normalise::Normaliser;
-use seawall_ingest::{DrainReport, Edge};
+use seawall_ingest::{DrainReport, Edge, Reviewer};
 use seawall_model::{Clock, Policy, SystemClock};
 use seawall_store::{EmbeddedOptions, EmbeddedStore, RedisStore, StateStore, StoreError};
 use seawall_telemetry::Metrics;
@@ -26,11 +27,13 @@ impl Server {
     pub async fn start(settings: Settings) -> Result<Running, ServeError> {
         let addresses = reserve(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = open_store(&settings, Arc::clone(&clock)).await?;
         let metrics = Arc::new(Metrics::new());
+        let cluster = find_cluster(&settings).await?;
+        let reviewer = reviewer(&settings, cluster.as_ref(), &metrics, &clock)?;
+        let store = open_store(&settings, Arc::clone(&clock)).await?;
         let normaliser = Arc::new(settings.build_normaliser());
-        let edge =
-            Edge::new(Arc::clone(&store), normaliser, settings.edge.clone(), Arc::clone(&metrics), clock);
+        let (edge_settings, counted) = (settings.edge.clone(), Arc::clone(&metrics));
+        let edge = Edge::new(Arc::clone(&store), normaliser, edge_settings, counted, clock, reviewer);
         match addresses.listen() {
             Ok(listeners) => Ok(Running::spawn(settings.state.to_string(), store, metrics, edge, listeners)),
             Err(error) => {
@@ -42,6 +45,28 @@ impl Server {
             }
         }
     }
+}
+
+/// The cluster, when anything needs it. It may be away: what needs it asks for it again and again.
+async fn find_cluster(settings: &Settings) -> Result<Option<Cluster>, ServeError> {
+    if !settings.wants_cluster() {
+        return Ok(None);
+    }
+    let cluster = Cluster::connect().await?;
+    tracing::info!(server = cluster.server, namespace = cluster.namespace, "Kubernetes");
+    Ok(Some(cluster))
+}
+
+/// Settings that ask for reviews never start a server without a reviewer.
+fn reviewer(
+    settings: &Settings,
+    cluster: Option<&Cluster>,
+    metrics: &Metrics,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Reviewer>, ServeError> {
+    let Some(reviews) = settings.reviews.clone() else { return Ok(None) };
+    let client = cluster.ok_or(ServeError::NoCluster)?.client.clone();
+    Ok(Some(Reviewer::new(client, reviews, metrics, Arc::clone(clock))))
 }
 
 async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dyn StateStore>, ServeError> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -25,6 +25,8 @@ const PAGE: usize = 500;
 pub struct Client {
     address: SocketAddr,
     pool: Pool,
+    /// The value of `Authorization`.
+    authorization: Option<String>,
 }
 
 /// Why there is no answer.
@@ -71,7 +73,12 @@ impl Client {
         let pool = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .retry_canceled_requests(false)
             .build(connector);
-        Self { address, pool }
+        Self { address, pool, authorization: None }
+    }
+
+    /// The same client for somebody with this bearer token.
+    pub fn bearer(&self, token: &str) -> Self {
+        Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
     }
 
     pub const fn address(&self) -> SocketAddr {
@@ -88,6 +95,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(Full::new(body.into())).expect("a test sends a valid request");
         let exchange = async {
@@ -164,7 +174,8 @@ impl Client {
 
     /// Follows requests: those that exist, then every change.
     pub async fn watch(&self) -> Watch {
-        Watch::open(self.address, "/api/v1/requests?watch=true", None).await
+        let path = "/api/v1/requests?watch=true";
+        Watch::open_as(self.address, path, None, self.authorization.as_deref()).await
     }
 }
 

@@ -41,6 +41,16 @@ pub struct Watch {
 impl Watch {
     /// `last` resumes after the event with that id.
     pub async fn open(address: SocketAddr, path: &str, last: Option<&str>) -> Self {
+        Self::open_as(address, path, last, None).await
+    }
+
+    /// The same with a value for `Authorization`.
+    pub(crate) async fn open_as(
+        address: SocketAddr,
+        path: &str,
+        last: Option<&str>,
+        authorization: Option<&str>,
+    ) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
@@ -53,6 +63,9 @@ impl Watch {
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
         let request = request.body(Empty::<Bytes>::new()).expect("a valid request");
         let response = sender.send_request(request).await.expect("an answer");
         assert_eq!(response.status(), 200, "GET {path}");
@@ -62,6 +75,12 @@ impl Watch {
     /// The next event; nothing when none comes `within` that time or the stream has ended. Comments are not events.
     pub async fn next(&mut self, within: Duration) -> Option<Event> {
         tokio::time::timeout(within, self.read()).await.ok()?
+    }
+
+    /// Whether the stream ends `within` that time. Events that come meanwhile are dropped.
+    pub async fn has_ended(&mut self, within: Duration) -> bool {
+        let drained = async { while self.read().await.is_some() {} };
+        tokio::time::timeout(within, drained).await.is_ok()
     }
 
     async fn read(&mut self) -> Option<Event> {

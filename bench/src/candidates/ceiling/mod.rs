@@ -61,6 +61,7 @@ pub fn serve(address: SocketAddr) -> Result<()> {
             EdgeSettings::default(),
             Arc::new(Metrics::new()),
             Arc::new(SystemClock),
+            None,
         );
         let state = Arc::new(Ceiling { edge: edge.clone(), clock: SystemClock, parsed: AtomicU64::new(0) });
         let router = Router::new()

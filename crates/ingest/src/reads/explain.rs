@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::read;
 use super::storms::{ReferenceView, StormView};
+use crate::auth::{Caller, Right};
 use crate::edge::Edge;
 use crate::openapi::ProblemSchema;
 use crate::problem::Problem;
@@ -107,10 +108,13 @@ impl From<Explanation> for ExplanationView {
 )]
 pub(crate) async fn explain(
     State(edge): State<Arc<Edge>>,
+    caller: Caller,
     Path(fingerprint): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     parameters.finish("")?;
+    // A fingerprint does not tell the namespace, and neither may the answer.
+    caller.require(&edge, Right::Read, None).await?;
     // What is no fingerprint is the fingerprint of nothing.
     let parsed: Fingerprint = fingerprint
         .parse()

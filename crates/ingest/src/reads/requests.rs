@@ -10,6 +10,7 @@ use seawall_store::{RequestFilter, RequestRecord};
 use serde::Serialize;
 
 use super::{ListMetadata, read, reference, watch};
+use crate::auth::{Caller, Right};
 use crate::edge::Edge;
 use crate::openapi::{ProblemSchema, RequestListSchema, RequestSchema};
 use crate::problem::Problem;
@@ -60,6 +61,7 @@ pub(super) fn shown(record: &RequestRecord) -> RemediationRequest {
 )]
 pub(crate) async fn list_requests(
     State(edge): State<Arc<Edge>>,
+    caller: Caller,
     headers: HeaderMap,
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
@@ -77,9 +79,11 @@ pub(crate) async fn list_requests(
         let since = parameters.take("resourceVersion", "a revision, which is a number")?;
         parameters.finish(known)?;
         filter.since = watch::last_event_id(&headers)?.or(since);
-        return Ok(watch::stream(edge, filter).await?.into_response());
+        caller.require(&edge, Right::Read, filter.namespace.as_deref()).await?;
+        return Ok(watch::stream(edge, caller, filter).await?.into_response());
     }
     parameters.finish(known)?;
+    caller.require(&edge, Right::Read, filter.namespace.as_deref()).await?;
     let found = read(&edge, edge.store().requests(filter, page)).await?;
     let list = RequestList {
         api_version: "remediation.kubernaut.io/v1alpha1",
@@ -105,10 +109,12 @@ pub(crate) async fn list_requests(
 )]
 pub(crate) async fn get_request(
     State(edge): State<Arc<Edge>>,
+    caller: Caller,
     Path((namespace, name)): Path<(String, String)>,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     parameters.finish("")?;
+    caller.require(&edge, Right::Read, Some(&namespace)).await?;
     let record = read(&edge, edge.store().request(reference(&namespace, &name)?)).await?;
     Ok(json_response(StatusCode::OK, &shown(&record), REQUEST_SIZE))
 }

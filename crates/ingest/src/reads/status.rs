@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::reference;
 use super::requests::shown;
+use crate::auth::{Caller, Right};
 use crate::body::BodyReader;
 use crate::detach::Detached;
 use crate::edge::Edge;
@@ -45,6 +46,8 @@ pub(crate) async fn patch_status(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    // Before the body is read, and before it is told whether there is such a request.
+    Caller::of(&parts.extensions).require(&edge, Right::Work, Some(&namespace)).await?;
     require_json(&parts.headers)?;
     let reference = reference(&namespace, &name)?;
     let limit = MAX_PATCH.min(edge.settings().limits.body_bytes);

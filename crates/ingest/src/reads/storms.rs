@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{ListMetadata, read};
+use crate::auth::{Caller, Right};
 use crate::edge::Edge;
 use crate::openapi::ProblemSchema;
 use crate::problem::Problem;
@@ -152,10 +153,13 @@ impl From<MemberRecord> for MemberView {
 )]
 pub(crate) async fn list_storms(
     State(edge): State<Arc<Edge>>,
+    caller: Caller,
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
     let page = parameters.take_page()?;
     parameters.finish("limit and continue")?;
+    // Storms may span namespaces.
+    caller.require(&edge, Right::Read, None).await?;
     let found = read(&edge, edge.store().storms(page)).await?;
     let list = StormList {
         kind: "StormList",
@@ -185,11 +189,14 @@ pub(crate) async fn list_storms(
 )]
 pub(crate) async fn get_storm(
     State(edge): State<Arc<Edge>>,
+    caller: Caller,
     Path(id): Path<String>,
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
     let page = parameters.take_page()?;
     parameters.finish("limit and continue")?;
+    // Storms may span namespaces.
+    caller.require(&edge, Right::Read, None).await?;
     let found = read(&edge, edge.store().storm(id, page)).await?;
     let shown = StormWithMembers {
         storm: (&found.storm).into(),

@@ -24,6 +24,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::read;
 use super::requests::shown;
+use crate::auth::{Caller, Right};
 use crate::edge::Edge;
 use crate::problem::Problem;
 
@@ -45,6 +46,7 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem>
 /// Begins a stream. A store that cannot be asked is a problem rather than an empty stream.
 pub(super) async fn stream(
     edge: Arc<Edge>,
+    caller: Caller,
     mut filter: RequestFilter,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     // Before the list, so that nothing falls between the two.
@@ -55,12 +57,14 @@ pub(super) async fn stream(
         filter.since = None;
         first = first_page(&edge, &filter).await?;
     }
+    let namespace = filter.namespace.clone();
     let (events, mut queue) = mpsc::channel(QUEUE);
     let watch = Watch { edge: edge.clone(), sent: filter.since.unwrap_or(0), listed: 0, filter, events };
-    let streams = edge.streams().clone();
+    let (owner, streams) = (edge.clone(), edge.streams().clone());
     edge.tasks().spawn(async move {
         tokio::select! {
             () = streams.cancelled() => {}
+            () = caller.lapsed(&owner, Right::Read, namespace.as_deref()) => {}
             _ = watch.run(first, changes) => {}
         }
     });

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::answer::{AnswerWriter, Echo, Outcome, Summary};
 use super::{Arrival, Source};
 use crate::adapters::{Item, ParsedBody};
+use crate::auth::Forbidden;
 use crate::edge::{Edge, Held};
 use crate::problem::Problem;
 
@@ -38,44 +39,52 @@ struct Batch {
     summary: Summary,
     /// Why how many alerts were rejected.
     reasons: Vec<(&'static str, u64)>,
+    /// The first of the sentences about alerts that the sender may not send.
+    forbidden: Option<String>,
     truncated: bool,
 }
 
 impl Batch {
-    fn new(parsed: ParsedBody) -> Self {
+    fn new(parsed: ParsedBody, forbidden: &Forbidden) -> Self {
         let total = parsed.items.len();
         let listed = total <= MAX_RESULTS;
         let mut summary = Summary { total: total as u64, ..Summary::default() };
         let mut entries = Vec::with_capacity(if listed { total } else { 0 });
         let mut reasons = Vec::new();
+        let mut first_forbidden = None;
         let mut index = 0;
         // Collected in place: a large body's signals are never there twice.
         let signals = parsed.items.into_iter().filter_map(|item| {
             let at = index;
             index += 1;
-            let entry = match item {
-                Item::Signal(signal) => {
-                    if listed {
-                        entries.push((at, Entry::Decided(Echo::of(&signal))));
+            let (code, reason) = match item {
+                Item::Signal(signal) => match forbidden.reason(&signal.identity.namespace) {
+                    None => {
+                        if listed {
+                            entries.push((at, Entry::Decided(Echo::of(&signal))));
+                        }
+                        return Some(signal);
                     }
-                    return Some(signal);
-                }
+                    Some(reason) => {
+                        first_forbidden.get_or_insert_with(|| reason.clone());
+                        ("forbidden", reason)
+                    }
+                },
                 Item::Suppressed(reason) => {
                     summary.suppressed += 1;
-                    listed.then(|| Entry::Suppressed(reason.to_string()))
+                    entries.extend(listed.then(|| (at, Entry::Suppressed(reason.to_string()))));
+                    return None;
                 }
-                Item::Rejected(reason) => {
-                    summary.rejected += 1;
-                    add_one(&mut reasons, reason.code());
-                    let named = listed || summary.rejected <= MAX_REJECTED as u64;
-                    named.then(|| Entry::Rejected(reason.to_string()))
-                }
+                Item::Rejected(reason) => (reason.code(), reason.to_string()),
             };
-            entries.extend(entry.map(|entry| (at, entry)));
+            summary.rejected += 1;
+            add_one(&mut reasons, code);
+            let named = listed || summary.rejected <= MAX_REJECTED as u64;
+            entries.extend(named.then_some((at, Entry::Rejected(reason))));
             None
         });
         let signals = signals.collect();
-        Self { signals, entries, summary, reasons, truncated: !listed }
+        Self { signals, entries, summary, reasons, forbidden: first_forbidden, truncated: !listed }
     }
 }
 
@@ -95,14 +104,20 @@ pub(super) async fn decide(
     held: Held,
 ) -> Result<Response, Problem> {
     let left_out = parsed.truncated_alerts;
-    let mut batch = Batch::new(parsed);
     let counts = edge.source(source);
+    let forbidden = arrival.caller.forbidden(&edge, namespaces(&parsed)).await;
+    let forbidden =
+        forbidden.inspect_err(|_| counts.rejected("not_reviewed", namespaces(&parsed).count() as u64))?;
+    let mut batch = Batch::new(parsed, &forbidden);
     // Only the operator of the sender can do something about those.
     counts.rejected("left_out_by_sender", left_out);
     counts.decided(DecisionLabel::Rejected, batch.summary.rejected);
     counts.decided(DecisionLabel::Suppressed, batch.summary.suppressed);
     for (reason, count) in &batch.reasons {
         counts.rejected(reason, *count);
+    }
+    if let Some(reason) = batch.forbidden.take_if(|_| batch.signals.is_empty()) {
+        return Err(all_forbidden(reason, batch.summary.total));
     }
     if batch.summary.rejected > 0 && batch.summary.rejected == batch.summary.total {
         return Err(all_rejected(&batch));
@@ -122,6 +137,14 @@ pub(super) async fn decide(
         first => writer.several(first.into_iter().chain(outcomes), batch.truncated, &batch.summary),
     };
     Ok(json_bytes(status_of(source, &batch.summary), body))
+}
+
+/// Those that the alerts of a body are about, each as often as there are alerts.
+fn namespaces(parsed: &ParsedBody) -> impl Iterator<Item = &str> {
+    parsed.items.iter().filter_map(|item| match item {
+        Item::Signal(signal) => Some(&*signal.identity.namespace),
+        Item::Suppressed(_) | Item::Rejected(_) => None,
+    })
 }
 
 /// What became of the alerts that are answered one by one, with their position in the body.
@@ -175,6 +198,14 @@ fn all_rejected(batch: &Batch) -> Problem {
         total => format!("all {total} alerts are invalid, the first one: {first}"),
     };
     Problem::new(StatusCode::BAD_REQUEST, "invalid-alerts", "No valid alert", detail).with("rejected", named)
+}
+
+/// Not one alert is about a namespace that its sender may send about.
+fn all_forbidden(first: String, total: u64) -> Problem {
+    match total {
+        1 => Problem::forbidden(first),
+        total => Problem::forbidden(format!("none of {total} alerts is taken: {first}")),
+    }
 }
 
 fn status_of(source: Source, summary: &Summary) -> StatusCode {

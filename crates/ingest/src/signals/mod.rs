@@ -25,6 +25,7 @@ use seawall_engine::normalise::Normaliser;
 use seawall_model::Timestamp;
 
 use crate::adapters::{self, BodyError, ParsedBody};
+use crate::auth::Caller;
 use crate::body::{Beginning, BodyReader};
 use crate::detach::Detached;
 use crate::edge::Edge;
@@ -86,10 +87,11 @@ impl Source {
     }
 }
 
-/// What the answer says about the request itself.
+/// What is known of the request itself.
 struct Arrival {
     id: CompactString,
     received: Timestamp,
+    caller: Caller,
 }
 
 /// Alerts as an Alertmanager webhook sends them (version 4; Grafana's is a superset).
@@ -164,7 +166,7 @@ async fn receive(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let arrival = Arrival { id: id.0, received: edge.now() };
+    let arrival = Arrival { id: id.0, received: edge.now(), caller: Caller::of(&parts.extensions) };
     let result = take(edge.clone(), source, arrival, &parts, body).await;
     result.map_err(|problem| {
         count_refused(&edge, source, problem.status);

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails here is a test that fails")]
 
 mod answers;
+mod auth;
 mod connections;
 mod drain;
 mod fake;
+mod fake_api;
 mod limits;
 mod openapi;
 mod problems;

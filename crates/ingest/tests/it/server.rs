@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
-use seawall_ingest::{DrainReport, Edge, EdgeSettings, router, serve};
-use seawall_model::{ManualClock, Policy};
+use seawall_ingest::{DrainReport, Edge, EdgeSettings, ReviewSettings, Reviewer, router, serve};
+use seawall_model::{Clock, ManualClock, Policy};
 use seawall_telemetry::Metrics;
 use seawall_testkit::{Client, Raw, Watch};
 use tokio::net::TcpListener;
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::fake::{FakeStore, NOW};
+use crate::fake_api::FakeApi;
 
 /// Every wait of a test ends here; nothing takes nearly as long.
 pub const SOON: Duration = Duration::from_secs(10);
@@ -31,12 +32,34 @@ impl Server {
     }
 
     pub async fn with(change: impl FnOnce(&mut EdgeSettings)) -> Self {
+        Self::build(change, |_, _| None).await
+    }
+
+    /// One that lets in only whom `api` knows.
+    pub async fn reviewed(api: &FakeApi, change: impl FnOnce(&mut ReviewSettings)) -> Self {
+        let mut settings = ReviewSettings {
+            audience: None,
+            cache_ttl: Duration::from_secs(3600),
+            deadline: SOON,
+            fallback_namespace: "default".into(),
+        };
+        change(&mut settings);
+        let client = api.client();
+        Self::build(|_| {}, |metrics, clock| Some(Reviewer::new(client, settings, metrics, clock))).await
+    }
+
+    async fn build(
+        change: impl FnOnce(&mut EdgeSettings),
+        reviewer: impl FnOnce(&Metrics, Arc<dyn Clock>) -> Option<Reviewer>,
+    ) -> Self {
         let mut settings = EdgeSettings::default();
         change(&mut settings);
         let store = Arc::new(FakeStore::default());
         let normaliser = Normaliser::new(&NormaliserConfig::default(), &Policy::default());
         let clock = Arc::new(ManualClock::at(NOW));
-        let edge = Edge::new(store.clone(), Arc::new(normaliser), settings, Arc::new(Metrics::new()), clock);
+        let metrics = Arc::new(Metrics::new());
+        let reviewer = reviewer(&metrics, clock.clone());
+        let edge = Edge::new(store.clone(), Arc::new(normaliser), settings, metrics, clock, reviewer);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, told) = oneshot::channel::<()>();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
-use seawall_ingest::EdgeSettings;
+use seawall_ingest::{EdgeSettings, ReviewSettings};
 use seawall_model::Policy;
 use seawall_store::{RedisMode, RedisOptions};
 use seawall_telemetry::LogFormat;
@@ -21,6 +21,8 @@ pub struct Settings {
     pub edge: EdgeSettings,
     pub normaliser: NormaliserConfig,
     pub policy: Policy,
+    /// How it is found out who is asking; nothing when everybody may do everything.
+    pub reviews: Option<ReviewSettings>,
     pub state: StateSettings,
     pub log_format: LogFormat,
     /// As the logger reads it: `warn,seawall=info`.
@@ -28,6 +30,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether anything needs a Kubernetes cluster.
+    pub const fn wants_cluster(&self) -> bool {
+        self.reviews.is_some()
+    }
+
     /// What turns alerts into signals, for these rules.
     pub fn build_normaliser(&self) -> Normaliser {
         Normaliser::new(&self.normaliser, &self.policy)

@@ -21,6 +21,8 @@ pub use state::{Durability, Embedded, Redis, RedisDurability, RedisMode, RedisUr
 pub struct Config {
     /// Where Seawall listens, and what it takes. Read at start only.
     pub server: Server,
+    /// Who may send and read. Read at start only.
+    pub auth: Auth,
     /// What makes two alerts the same problem. Read at start only, because a change gives every open problem a new
     /// identity.
     pub identity: Identity,
@@ -41,8 +43,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Server {
-    /// Address and port for alerts and requests. An address that other machines can reach needs `--allow-anonymous`,
-    /// because this version has no authentication.
+    /// Address and port for alerts and requests. An address that other machines can reach needs
+    /// authentication (`auth`), or `--allow-anonymous`.
     pub listen: String,
     /// A second address and port for `/metrics` and health alone, for example one that only the monitoring reaches.
     pub metrics_listen: Option<String>,
@@ -121,6 +123,33 @@ impl Default for Timeouts {
             drain_delay: timeouts.drain_delay.into(),
             drain: timeouts.drain.into(),
         }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Auth {
+    /// Tokens of a Kubernetes cluster, and the rights that their owners have there. The API server is that of the pod's
+    /// service account, else that of `KUBECONFIG`.
+    pub kubernetes: KubernetesAuth,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct KubernetesAuth {
+    /// Whether everything but health, metrics and `/openapi.json` needs a bearer token of the cluster, whose owner may
+    /// `create remediationrequests` to send, `list` them to read, and `update remediationrequests/status` to report.
+    pub enabled: bool,
+    /// What tokens must be meant for; without it, tokens for the API server itself are taken.
+    pub audience: Option<String>,
+    /// How long an answer of the API server is kept, and so how long it takes until a withdrawn token or right is
+    /// noticed. A "no" is kept for 5 s at most, and no token is trusted beyond its own end.
+    pub cache_ttl: Period,
+}
+
+impl Default for KubernetesAuth {
+    fn default() -> Self {
+        Self { enabled: false, audience: None, cache_ttl: Period::from_millis(60_000) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what is written to what makes sense.
 
+mod auth;
 mod state;
 
 use std::collections::BTreeSet;
@@ -38,7 +39,7 @@ pub(crate) fn validate(
         .metrics_listen
         .as_deref()
         .and_then(|address| check.address(address, "server.metricsListen"));
-    check.listeners(listen, metrics_listen, allow_anonymous);
+    check.listeners([listen, metrics_listen], allow_anonymous, config.auth.kubernetes.enabled);
     let edge = EdgeSettings {
         limits: check.limits(config),
         timeouts: check.timeouts(config),
@@ -47,6 +48,7 @@ pub(crate) fn validate(
     check.identity(config);
     check.classify(config);
     let policy = check.policy(config);
+    let reviews = check.auth(config, &policy);
     let state = check.state(config);
     match (listen, state) {
         (Some(listen), Some(state)) if check.errors.is_empty() => {
@@ -56,6 +58,7 @@ pub(crate) fn validate(
                 edge,
                 normaliser: normaliser(config),
                 policy,
+                reviews,
                 state,
                 log_format: match config.telemetry.log_format {
                     None => seawall_telemetry::LogFormat::Auto,
@@ -139,7 +142,12 @@ impl Check<'_> {
         parsed
     }
 
-    fn listeners(&mut self, listen: Option<SocketAddr>, metrics: Option<SocketAddr>, allow_anonymous: bool) {
+    fn listeners(
+        &mut self,
+        [listen, metrics]: [Option<SocketAddr>; 2],
+        allow_anonymous: bool,
+        authenticated: bool,
+    ) {
         if let (Some(listen), Some(metrics)) = (listen, metrics)
             && listen == metrics
             && listen.port() != 0
@@ -153,14 +161,17 @@ impl Check<'_> {
             let Some(address) = address.filter(|address| !address.ip().to_canonical().is_loopback()) else {
                 continue;
             };
+            if authenticated {
+                continue;
+            }
             if allow_anonymous {
                 self.warn(path, "everybody who reaches this address can send alerts and read requests");
             } else {
                 self.fail(
                     path,
                     format!(
-                        "`{address}` can be reached by other machines, and this version asks nobody who they are; \
-                         listen on a loopback address, or start with --allow-anonymous"
+                        "`{address}` can be reached by other machines, and nobody is asked who they are; turn on \
+                         `auth.kubernetes`, listen on a loopback address, or start with --allow-anonymous"
                     ),
                 );
             }

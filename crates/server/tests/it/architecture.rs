@@ -12,10 +12,20 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("seawall-store", &["seawall-model", "seawall-engine"]),
     ("seawall-cluster", &[]),
     ("seawall-telemetry", &["seawall-model"]),
-    ("seawall-ingest", &["seawall-model", "seawall-engine", "seawall-store", "seawall-telemetry"]),
+    (
+        "seawall-ingest",
+        &["seawall-model", "seawall-engine", "seawall-store", "seawall-cluster", "seawall-telemetry"],
+    ),
     (
         "seawall-server",
-        &["seawall-model", "seawall-engine", "seawall-store", "seawall-ingest", "seawall-telemetry"],
+        &[
+            "seawall-model",
+            "seawall-engine",
+            "seawall-store",
+            "seawall-cluster",
+            "seawall-ingest",
+            "seawall-telemetry",
+        ],
     ),
     ("seawall", &["seawall-model", "seawall-server", "seawall-telemetry"]),
     ("seawall-testkit", &["seawall-model"]),

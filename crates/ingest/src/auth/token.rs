@@ -1,0 +1,130 @@
+//! Bearer tokens.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use seawall_model::Timestamp;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::Denial;
+
+/// No cluster makes longer ones. What is longer is refused without asking.
+const MAX_TOKEN: usize = 16 * 1024;
+
+/// A secret that says who somebody is. It has no `Debug`, so that no log can show it.
+#[derive(Clone)]
+pub(super) struct BearerToken(Arc<str>);
+
+/// What a token is remembered by: nobody who reads memory or a dump finds the token.
+pub(super) type Digest = [u8; 32];
+
+impl BearerToken {
+    /// Takes the token out of the headers of a request, so that nothing behind can show it.
+    pub(super) fn take(headers: &mut HeaderMap) -> Result<Self, Denial> {
+        let http::header::Entry::Occupied(entry) = headers.entry(AUTHORIZATION) else {
+            return Err(Denial::Missing);
+        };
+        let mut values = entry.remove_entry_mult().1;
+        let first = values.next().ok_or(Denial::Missing)?;
+        if values.next().is_some() {
+            return Err(Denial::Refused);
+        }
+        let (scheme, token) = first
+            .to_str()
+            .ok()
+            .and_then(|text| text.trim().split_once(' '))
+            .ok_or(Denial::Missing)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Denial::Missing);
+        }
+        Self::parse(token.trim()).ok_or(Denial::Refused)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // What RFC 6750 allows in a token.
+        let valid = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+        };
+        let is_token = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(valid);
+        is_token.then(|| Self(text.into()))
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+
+    /// When it ends by its own account; nothing when it is no JWT or does not say. Nobody vouches for that, so it may
+    /// shorten trust and never give any.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        #[derive(Deserialize)]
+        struct Claims {
+            exp: f64,
+        }
+        let payload = self.0.split('.').nth(1)?;
+        let json = URL_SAFE_NO_PAD.decode(payload).ok()?;
+        let claims: Claims = serde_json::from_slice(&json).ok()?;
+        // Conversion of a number that is out of range gives the nearest one.
+        Some(Timestamp::from_millis((claims.exp * 1000.0) as i64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn taken(values: &[&str]) -> Result<String, &'static str> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        let taken = BearerToken::take(&mut headers);
+        assert!(headers.is_empty(), "what was sent is not shown to anybody else");
+        match taken {
+            Ok(token) => Ok(token.expose().to_owned()),
+            Err(Denial::Missing) => Err("missing"),
+            Err(Denial::Refused) => Err("refused"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_from_the_one_header_it_may_be_in() {
+        assert_eq!(taken(&["Bearer a.b-c_d~e+f/g=="]).as_deref(), Ok("a.b-c_d~e+f/g=="));
+        assert_eq!(taken(&["bearer   abc "]).as_deref(), Ok("abc"), "the scheme has no case");
+        for none in [&[][..], &["Basic YTpi"], &["Bearer"], &[""]] {
+            assert_eq!(taken(none), Err("missing"), "{none:?}");
+        }
+        let long = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
+        for wrong in [&["Bearer a b"][..], &["Bearer a,b"], &["Bearer a", "Bearer b"], &[long.as_str()]] {
+            assert_eq!(taken(wrong), Err("refused"));
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_token_is_what_its_payload_says() {
+        let end = |payload: &str| {
+            let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload));
+            BearerToken::parse(&token).unwrap().expires_at().map(Timestamp::as_millis)
+        };
+        assert_eq!(end(r#"{"exp":1793530800,"sub":"x"}"#), Some(1_793_530_800_000));
+        assert_eq!(end(r#"{"exp":1.5}"#), Some(1_500));
+        assert_eq!(end(r#"{"exp":-1e300}"#), Some(i64::MIN));
+        for silent in [r#"{"exp":"soon"}"#, "{}", "[]", "not JSON"] {
+            assert_eq!(end(silent), None, "{silent}");
+        }
+        for opaque in ["opaque", "a.b", "a.!.c"] {
+            let token = BearerToken::parse(opaque);
+            assert_eq!(token.and_then(|token| token.expires_at()), None, "{opaque}");
+        }
+    }
+}
