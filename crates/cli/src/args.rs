@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use seawall_server::config::{Flags, Sources};
 
+use crate::client::Client;
+
 /// Turns floods of alerts into one remediation request per problem.
 #[derive(Debug, Parser)]
 #[command(name = "seawall", version, propagate_version = true)]
@@ -90,9 +92,23 @@ pub struct ClientOptions {
     /// Where the server is
     #[arg(long, value_name = "URL", env = "SEAWALL_URL", default_value = "http://127.0.0.1:8080")]
     pub server: String,
+    /// A file with the bearer token to show, where the server asks for one
+    #[arg(long, value_name = "FILE", env = "SEAWALL_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
+}
+
+impl ClientOptions {
+    /// A client for the server, as whoever the token belongs to.
+    pub fn connect(&self) -> anyhow::Result<Client> {
+        let client = Client::new(&self.server)?;
+        match &self.token_file {
+            Some(file) => client.with_token_of(file),
+            None => Ok(client),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

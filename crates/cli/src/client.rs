@@ -1,10 +1,11 @@
 //! The client's side of the HTTP interface, with errors a person can act on.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -25,6 +26,8 @@ pub struct Client {
     /// `http://127.0.0.1:8080`, without a slash at the end.
     base: String,
     http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
+    /// The value of `Authorization`, which is not shown.
+    authorization: Option<HeaderValue>,
 }
 
 /// Parameters of a query, not yet encoded.
@@ -46,7 +49,16 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(10)));
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { base, http })
+        Ok(Self { base, http, authorization: None })
+    }
+
+    /// The same for somebody whose bearer token is in this file.
+    pub fn with_token_of(self, file: &Path) -> anyhow::Result<Self> {
+        let token = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
+            .with_context(|| format!("{} has no token in it", file.display()))?;
+        value.set_sensitive(true);
+        Ok(Self { authorization: Some(value), ..self })
     }
 
     /// The document at a path.
@@ -127,6 +139,9 @@ impl Client {
         }
         if let Some(id) = after {
             request = request.header(HeaderName::from_static("last-event-id"), id);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(Full::new(body.map(|(bytes, _)| bytes).unwrap_or_default()))?;
         timeout(ANSWER_WITHIN, self.http.request(request))

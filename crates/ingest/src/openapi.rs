@@ -167,7 +167,8 @@ const BEARER: &str = "bearer";
 pub(crate) fn describe_authentication(description: &mut utoipa::openapi::OpenApi, open: &[&str]) {
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
     scheme.description = Some(
-        "A token of the Kubernetes cluster, with `auth.kubernetes.enabled`; otherwise nobody is asked.".to_owned(),
+        "A token of the Kubernetes cluster, with `auth.kubernetes.enabled`; otherwise nobody is asked."
+            .to_owned(),
     );
     description.components.get_or_insert_default().add_security_scheme(BEARER, SecurityScheme::Http(scheme));
     for (path, item) in &mut description.paths.paths {

@@ -16,7 +16,9 @@ mod metrics;
 mod render;
 mod state;
 
-pub use families::{AuthMetrics, AuthOutcome, DecisionLabel, RouteMetrics, SourceMetrics, StoreMetrics, StormMetrics};
+pub use families::{
+    AuthMetrics, AuthOutcome, DecisionLabel, RouteMetrics, SourceMetrics, StoreMetrics, StormMetrics,
+};
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use metrics::Metrics;
 pub use state::StateSnapshot;

@@ -8,9 +8,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::families::{
-    AuthLabel, AuthMetrics, DecidedLabel, DurationFamily, Durations, HttpLabel, MethodLabel, OperationLabel, OutcomeLabel, ReceivedLabel,
-    RejectedLabel, RouteLabel, RouteMetrics, SinkErrorLabel, SourceMetrics, StoreErrorLabel, StoreMetrics,
-    StormLabel, StormMetrics,
+    AuthLabel, AuthMetrics, DecidedLabel, DurationFamily, Durations, HttpLabel, MethodLabel, OperationLabel,
+    OutcomeLabel, ReceivedLabel, RejectedLabel, RouteLabel, RouteMetrics, SinkErrorLabel, SourceMetrics,
+    StoreErrorLabel, StoreMetrics, StormLabel, StormMetrics,
 };
 use crate::render::to_text_format;
 use crate::state::{StateCollector, StateSnapshot};

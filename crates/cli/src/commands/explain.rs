@@ -44,7 +44,7 @@ pub struct Decision {
 }
 
 pub async fn explain(options: ExplainOptions) -> anyhow::Result<()> {
-    let client = Client::new(&options.client.server)?;
+    let client = options.client.connect()?;
     let fingerprint = match options.subject.split_once('/') {
         None => options.subject.clone(),
         Some((namespace, name)) => {

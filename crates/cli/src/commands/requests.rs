@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 
 use crate::args::{ClientOptions, Format, RequestFilter, RequestName, RequestsCommand, RequestsOptions};
-use crate::client::{Client, encode};
+use crate::client::encode;
 use crate::output::{print, print_json};
 use crate::sse::Events;
 use crate::table::{Table, age, shown};
@@ -29,7 +29,7 @@ pub async fn requests(options: RequestsOptions) -> anyhow::Result<()> {
 }
 
 async fn list(filter: &RequestFilter, options: &ClientOptions) -> anyhow::Result<()> {
-    let list = Client::new(&options.server)?.list(PATH, &filter.parameters()).await?;
+    let list = options.connect()?.list(PATH, &filter.parameters()).await?;
     if options.output == Format::Json {
         return print_json(&list);
     }
@@ -90,7 +90,7 @@ fn phase(request: &RemediationRequest) -> String {
 }
 
 async fn get(name: &RequestName, options: &ClientOptions) -> anyhow::Result<()> {
-    let document: Value = Client::new(&options.server)?.get(&path(name)?, &Vec::new()).await?;
+    let document: Value = options.connect()?.get(&path(name)?, &Vec::new()).await?;
     match options.output {
         Format::Json => print_json(&document),
         Format::Table => print(&detail(&serde_json::from_value(document)?, SystemClock.now())),
@@ -183,7 +183,7 @@ async fn set_phase(
         status["message"] = message.into();
     }
     let path = format!("{}/status", path(name)?);
-    let patched: Value = Client::new(&options.server)?.patch(&path, &json!({ "status": status })).await?;
+    let patched: Value = options.connect()?.patch(&path, &json!({ "status": status })).await?;
     match options.output {
         Format::Json => print_json(&patched),
         Format::Table => {
@@ -194,7 +194,7 @@ async fn set_phase(
 }
 
 async fn watch(filter: &RequestFilter, options: &ClientOptions) -> anyhow::Result<()> {
-    let client = Client::new(&options.server)?;
+    let client = options.connect()?;
     let mut parameters = filter.parameters();
     parameters.push(("watch", "true".to_owned()));
     let mut last: Option<String> = None;

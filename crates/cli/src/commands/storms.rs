@@ -54,7 +54,7 @@ pub async fn storms(options: StormsOptions) -> anyhow::Result<()> {
 }
 
 async fn list(options: &ClientOptions) -> anyhow::Result<()> {
-    let list = Client::new(&options.server)?.list(PATH, &Vec::new()).await?;
+    let list = options.connect()?.list(PATH, &Vec::new()).await?;
     if options.output == Format::Json {
         return print_json(&list);
     }
@@ -91,7 +91,7 @@ fn state(storm: &Storm, now: Timestamp) -> String {
 }
 
 async fn get(id: &str, options: &ClientOptions) -> anyhow::Result<()> {
-    let client = Client::new(&options.server)?;
+    let client = options.connect()?;
     let path = format!("{PATH}/{}", encode(id));
     let document = with_all_members(&client, &path).await?;
     if options.output == Format::Json {

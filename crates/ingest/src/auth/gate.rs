@@ -50,7 +50,8 @@ pub(crate) async fn require_identity(
 }
 
 async fn identify(reviewer: &Reviewer, request: &mut Request) -> Result<(Identity, BearerToken), Denial> {
-    let token = BearerToken::take(request.headers_mut()).inspect_err(|_| reviewer.count_missing())?;
+    let token =
+        BearerToken::take(request.headers_mut()).inspect_err(|denial| reviewer.count_unasked(*denial))?;
     let identity = reviewer.identify(&token).await?;
     Ok((identity, token))
 }

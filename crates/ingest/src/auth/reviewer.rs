@@ -95,6 +95,14 @@ where
     Cache::builder().max_capacity(capacity).expire_after(AsLongAsItHolds).build()
 }
 
+const fn outcome_of(denial: Denial) -> AuthOutcome {
+    match denial {
+        Denial::Missing => AuthOutcome::Missing,
+        Denial::Refused | Denial::TooManyNamespaces { .. } => AuthOutcome::Denied,
+        Denial::Unavailable { .. } | Denial::Saturated => AuthOutcome::Unavailable,
+    }
+}
+
 impl Reviewer {
     pub fn new(
         client: kube::Client,
@@ -125,9 +133,9 @@ impl Reviewer {
         self.api.failure()
     }
 
-    /// A request that came without a token.
-    pub(super) fn count_missing(&self) {
-        self.tokens.count(AuthOutcome::Missing);
+    /// A request about whose sender there is nothing to ask.
+    pub(super) fn count_unasked(&self, denial: Denial) {
+        self.tokens.count(outcome_of(denial));
     }
 
     /// How long a token may be relied upon before it is reviewed again.
@@ -145,12 +153,8 @@ impl Reviewer {
             Some(kept) => Ok(kept.answer),
             None => self.in_time(self.identify_anew(digest, token)).await,
         };
-        self.tokens.count(match &answer {
-            Ok(_) => AuthOutcome::Allowed,
-            Err(Denial::Missing) => AuthOutcome::Missing,
-            Err(Denial::Refused) => AuthOutcome::Denied,
-            Err(_) => AuthOutcome::Unavailable,
-        });
+        self.tokens
+            .count(answer.as_ref().map_or_else(|denial| outcome_of(*denial), |_| AuthOutcome::Allowed));
         answer
     }
 
@@ -206,7 +210,7 @@ impl Reviewer {
         }
         if !unknown.is_empty() {
             let asked = self.in_time(self.ask_all(identity, right, unknown)).await;
-            forbidden.extend(asked.inspect_err(|_| self.rights.count(AuthOutcome::Unavailable))?);
+            forbidden.extend(asked.inspect_err(|denial| self.rights.count(outcome_of(*denial)))?);
         }
         self.rights.count(if forbidden.is_empty() { AuthOutcome::Allowed } else { AuthOutcome::Denied });
         Ok(forbidden)
@@ -250,7 +254,7 @@ impl Reviewer {
         self.rights.count(match allowed {
             Ok(true) => AuthOutcome::Allowed,
             Ok(false) => AuthOutcome::Denied,
-            Err(_) => AuthOutcome::Unavailable,
+            Err(denial) => outcome_of(denial),
         });
         allowed
     }

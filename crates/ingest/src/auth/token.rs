@@ -33,11 +33,8 @@ impl BearerToken {
         if values.next().is_some() {
             return Err(Denial::Refused);
         }
-        let (scheme, token) = first
-            .to_str()
-            .ok()
-            .and_then(|text| text.trim().split_once(' '))
-            .ok_or(Denial::Missing)?;
+        let (scheme, token) =
+            first.to_str().ok().and_then(|text| text.trim().split_once(' ')).ok_or(Denial::Missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Denial::Missing);
         }

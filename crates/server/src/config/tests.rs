@@ -311,8 +311,8 @@ fn an_address_that_others_reach_is_refused_unless_allowed() {
         assert_eq!(
             refused,
             format!(
-                "--listen: server.listen: `{listen}` can be reached by other machines, and this version asks nobody \
-                 who they are; listen on a loopback address, or start with --allow-anonymous"
+                "--listen: server.listen: `{listen}` can be reached by other machines, and nobody is asked who \
+                 they are; turn on `auth.kubernetes`, listen on a loopback address, or start with --allow-anonymous"
             )
         );
         assert_eq!(load("", &[], flags(true)).unwrap().warnings.len(), 1);
@@ -320,6 +320,41 @@ fn an_address_that_others_reach_is_refused_unless_allowed() {
     for listen in ["127.0.0.2:80", "[::1]:80", "localhost:80", "[::ffff:127.0.0.1]:80"] {
         assert!(load("", &[], Flags { listen: Some(listen.into()), ..Flags::default() }).is_ok(), "{listen}");
     }
+}
+
+#[test]
+fn an_address_that_others_reach_is_fine_where_everybody_is_asked_who_they_are() {
+    let file = "server: {listen: '0.0.0.0:8080', metricsListen: '0.0.0.0:9090'}\nauth: {kubernetes: {enabled: true}}";
+    let loaded = load(file, &[], Flags::default()).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    assert!(loaded.settings.wants_cluster());
+}
+
+#[test]
+fn reviews_are_asked_for_as_configured_and_end_well_before_the_request_does() {
+    let reviews = |file: &str| load(file, &[], Flags::default()).unwrap().settings.reviews;
+    assert!(reviews("").is_none());
+    let default = reviews("auth: {kubernetes: {enabled: true}}").unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!((default.audience, default.cache_ttl, default.deadline), (None, seconds(60), seconds(5)));
+    let file = "server: {timeouts: {request: 4s}}\n\
+                auth: {kubernetes: {enabled: true, audience: seawall, cacheTtl: 5m}}";
+    let set = reviews(file).unwrap();
+    assert_eq!(
+        (set.audience.as_deref(), set.cache_ttl, set.deadline),
+        (Some("seawall"), seconds(300), seconds(2))
+    );
+}
+
+#[test]
+fn what_makes_no_sense_about_reviews_is_said() {
+    let refused = |file: &str| load(file, &[], Flags::default()).unwrap_err();
+    let zero = refused("auth: {kubernetes: {enabled: true, cacheTtl: 0s}}");
+    assert!(zero.contains("auth.kubernetes.cacheTtl: must be longer than zero"), "{zero}");
+    let empty = refused("auth: {kubernetes: {enabled: true, audience: ' '}}");
+    assert!(empty.contains("auth.kubernetes.audience: a name is expected"), "{empty}");
+    let unused = load("auth: {kubernetes: {audience: seawall}}", &[], Flags::default()).unwrap();
+    assert!(unused.warnings[0].contains("auth.kubernetes: is not used"), "{:?}", unused.warnings);
 }
 
 #[test]
