@@ -70,6 +70,9 @@ impl Caller {
                 homes.insert(home.into());
             }
         }
+        if homes.is_empty() {
+            return Ok(Forbidden(None));
+        }
         let forbidden = reviewer.forbidden(identity, Right::Send, homes).await?;
         if forbidden.is_empty() {
             return Ok(Forbidden(None));
