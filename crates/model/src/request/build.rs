@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::spec::{
     AffectedResource, Deduplication, RemediationRequest, RemediationRequestSpec, RemediationRequestStatus,
-    StormAggregation, TargetResource,
+    StormAggregation, TargetResource, TargetType,
 };
 use crate::{
     Detail, Fingerprint, Identity, Millis, Priority, RemediationPath, RequestId, RequestRef, Severity,
@@ -109,12 +109,12 @@ pub fn build_request(
         remediation_path: state.path,
         signal_type: doc.detail.signal_type.as_str().to_owned(),
         signal_source: cut(&doc.detail.source, 63).to_owned(),
-        target_type: "kubernetes".to_owned(),
+        target_type: TargetType::Kubernetes,
         target_resource: TargetResource {
             kind: doc.identity.kind.to_string(),
             name: doc.identity.resource.to_string(),
             namespace: some_text(&doc.identity.namespace),
-            api_version: doc.api_version.as_deref().map(str::to_owned),
+            api_version: doc.api_version.as_deref().map(|version| cut(version, 317).to_owned()),
         },
         cluster_id: some_text(cut(&doc.identity.cluster, 253)),
         firing_time: doc.firing_time,
