@@ -14,6 +14,7 @@ use super::spec::{
     AffectedResource, Deduplication, RemediationRequest, RemediationRequestSpec, RemediationRequestStatus,
     StormAggregation, TargetResource, TargetType,
 };
+use super::text::{kept, kept_pairs};
 use crate::{
     Detail, Fingerprint, Identity, Millis, Priority, RemediationPath, RequestId, RequestRef, Severity,
     Timestamp, cut, is_dns_label, label_safe,
@@ -98,23 +99,26 @@ pub fn build_request(
     let storm = state.storm.as_ref().map(|storm| aggregation(storm, state));
     let affected_resources = match &storm {
         Some(storm) => storm.affected_resources.iter().map(resource_text).collect(),
-        None => vec![format!("{}:{}:{}", doc.identity.namespace, doc.identity.kind, doc.identity.resource)],
+        None => {
+            let Identity { namespace, kind, resource, .. } = &doc.identity;
+            vec![kept(&format!("{namespace}:{kind}:{resource}")).into_owned()]
+        }
     };
     let spec = RemediationRequestSpec {
         signal_fingerprint: doc.fingerprint.to_string(),
-        signal_name: cut(&doc.identity.name, 253).to_owned(),
+        signal_name: cut(&kept(&doc.identity.name), 253).to_owned(),
         severity: state.severity,
-        environment: doc.environment.to_string(),
+        environment: kept(&doc.environment).into_owned(),
         priority: state.priority,
         remediation_path: state.path,
         signal_type: doc.detail.signal_type.as_str().to_owned(),
         signal_source: cut(&doc.detail.source, 63).to_owned(),
         target_type: TargetType::Kubernetes,
         target_resource: TargetResource {
-            kind: doc.identity.kind.to_string(),
-            name: doc.identity.resource.to_string(),
+            kind: kept(&doc.identity.kind).into_owned(),
+            name: kept(&doc.identity.resource).into_owned(),
             namespace: some_text(&doc.identity.namespace),
-            api_version: doc.api_version.as_deref().map(|version| cut(version, 317).to_owned()),
+            api_version: doc.api_version.as_deref().map(|version| cut(&kept(version), 317).to_owned()),
         },
         cluster_id: some_text(cut(&doc.identity.cluster, 253)),
         firing_time: doc.firing_time,
@@ -135,8 +139,8 @@ pub fn build_request(
         superseded_by: state.superseded_by.map(|id| id.to_string()),
         related_requests: state.related.iter().map(RequestId::to_string).collect(),
         resolved_at: state.resolved_at,
-        signal_labels: labels,
-        signal_annotations: annotations,
+        signal_labels: kept_pairs(labels),
+        signal_annotations: kept_pairs(annotations),
         provider_data: provider_data(&doc.detail, &generator_url),
         original_payload: Some(BASE64.encode(doc.detail.payload.text())),
         timeout_config: None,
@@ -182,8 +186,8 @@ fn aggregation(storm: &StormState, state: &RequestState) -> StormAggregation {
         let Some(left) = budget.checked_sub(2 * texts + AFFECTED_OVERHEAD) else { break };
         budget = left;
         affected_resources.push(AffectedResource {
-            kind: affected.kind.to_string(),
-            name: affected.name.to_string(),
+            kind: kept(&affected.kind).into_owned(),
+            name: kept(&affected.name).into_owned(),
             namespace: some_text(&affected.namespace),
             first_seen: affected.first_seen,
             last_seen: affected.last_seen,
@@ -191,13 +195,11 @@ fn aggregation(storm: &StormState, state: &RequestState) -> StormAggregation {
         });
     }
     StormAggregation {
-        rule: storm.rule.to_string(),
-        pattern: storm.pattern.to_string(),
-        group_by: storm
-            .group_by
-            .iter()
-            .map(|(field, value)| (field.to_string(), value.to_string()))
-            .collect(),
+        rule: kept(&storm.rule).into_owned(),
+        pattern: kept(&storm.pattern).into_owned(),
+        group_by: kept_pairs(
+            storm.group_by.iter().map(|(field, value)| (field.to_string(), value.to_string())).collect(),
+        ),
         alert_count: storm.alert_count,
         occurrence_count: state.occurrences,
         truncated: storm.truncated || affected_resources.len() < storm.affected.len(),
@@ -241,7 +243,7 @@ fn resource_text(resource: &AffectedResource) -> String {
 }
 
 fn some_text(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
+    (!text.is_empty()).then(|| kept(text).into_owned())
 }
 
 /// `90000` is `1m30s`.

@@ -3,11 +3,12 @@
 mod build;
 mod phase;
 mod spec;
+mod text;
 
 pub use build::{Affected, RequestDoc, RequestState, StormState, build_request};
 pub use phase::Phase;
 pub use spec::{
-    AffectedResource, Condition, Deduplication, RemediationRequest, RemediationRequestSpec, RemediationRequestStatus,
+    AffectedResource, Condition, ConditionStatus, Deduplication, RemediationRequest, RemediationRequestSpec, RemediationRequestStatus,
     StormAggregation, TargetResource, TargetType, TimeoutConfig,
 };
 

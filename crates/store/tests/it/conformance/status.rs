@@ -32,7 +32,7 @@ pub async fn a_report_is_merged_into_the_status<S: StoreUnderTest>() {
     assert_eq!(status.approval_notification_sent, Some(true));
     assert_eq!(status.start_time, Timestamp::parse("2023-11-14T22:13:20Z"));
     let conditions = status.conditions.as_ref().unwrap();
-    assert_eq!((conditions.len(), conditions[0]["type"].as_str()), (1, "Done"), "a list is replaced");
+    assert_eq!((conditions.len(), conditions[0].condition_type.as_str()), (1, "Done"), "a list is replaced");
     assert_eq!(scene.request(&reference).await, after);
     assert_eq!(scene.only_request().await, after);
 }
@@ -65,6 +65,9 @@ pub async fn a_field_of_the_wrong_type_is_invalid<S: StoreUnderTest>() {
         json!({ "startTime": "yesterday" }),
         json!({ "conditions": "none" }),
         json!({ "conditions": [{ "type": null }] }),
+        json!({ "conditions": [{ "type": "Ready" }] }),
+        json!({ "conditions": [{ "type": "Ready", "status": "Yes" }] }),
+        json!({ "conditions": [{ "type": "Ready", "status": "True", "reasons": "unknown" }] }),
         json!({ "message": { "text": "nested" } }),
     ] {
         let refused = scene.patch(&reference, patch.clone()).await;
