@@ -9,6 +9,8 @@ mod books;
 mod commands;
 mod configuration;
 mod damage;
+mod definition;
+mod deploy;
 mod doctor;
 mod full_disk;
 mod hostile;

@@ -8,8 +8,8 @@ mod text;
 pub use build::{Affected, RequestDoc, RequestState, StormState, build_request};
 pub use phase::Phase;
 pub use spec::{
-    AffectedResource, Condition, ConditionStatus, Deduplication, RemediationRequest, RemediationRequestSpec, RemediationRequestStatus,
-    StormAggregation, TargetResource, TargetType, TimeoutConfig,
+    AffectedResource, Condition, ConditionStatus, Deduplication, RemediationRequest, RemediationRequestSpec,
+    RemediationRequestStatus, StormAggregation, TargetResource, TargetType, TimeoutConfig,
 };
 
 /// The custom resource definition as YAML, generated from the types.
@@ -31,8 +31,8 @@ mod tests {
             found.push(name.clone());
             fields(field, found);
         }
-        for inner in ["items", "additionalProperties"] {
-            fields(&schema[inner], found);
+        for inner in ["items", "additionalProperties"].iter().filter_map(|inner| schema.get(inner)) {
+            fields(inner, found);
         }
     }
 

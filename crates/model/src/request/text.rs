@@ -50,7 +50,10 @@ mod tests {
         for text in ["", "web-1", "tab\tand\nbreak\u{0}\u{1b}", "ü 名 😀 \u{a0}\u{feff}\u{fffd}"] {
             assert!(matches!(kept(text), Cow::Borrowed(same) if same == text), "{text:?}");
         }
-        assert_eq!(kept("a\u{7f}b\u{80}c\u{9f}d\u{fffe}e\u{ffff}f"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e\u{fffd}f");
+        assert_eq!(
+            kept("a\u{7f}b\u{80}c\u{9f}d\u{fffe}e\u{ffff}f"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e\u{fffd}f"
+        );
         assert_eq!(kept("one\u{85}two\u{2028}three\u{2029}"), "one\ntwo\nthree\n");
     }
 
