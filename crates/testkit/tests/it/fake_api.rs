@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use kube::Client;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::client::Body;
+use kube::{Api, Client};
 use seawall_testkit::kubernetes::{FakeApi, Fault, Moment, Verb};
 use seawall_testkit::{Deadline, eventually};
 use serde_json::{Value, json};
@@ -222,4 +223,31 @@ async fn what_is_done_by_hand_is_seen_like_what_is_asked_for() {
             counts
         });
     assert_eq!(changes, BTreeMap::from([(true, 2), (false, 2)]));
+}
+
+#[tokio::test]
+async fn the_client_that_seawall_has_gets_along_with_it() {
+    let fake = FakeApi::start().await;
+    let kind = GroupVersionKind::gvk("remediation.kubernaut.io", "v1alpha1", "RemediationRequest");
+    let requests: Api<DynamicObject> =
+        Api::namespaced_with(fake.client(), "default", &ApiResource::from_gvk(&kind));
+    let params = PatchParams::apply("seawall").force();
+    let created = requests.patch("rr", &params, &Patch::Apply(request("warning", 1))).await.unwrap();
+    assert_eq!(created.metadata.generation, Some(1));
+    let patch = json!({ "status": { "overallPhase": "Processing" } });
+    requests.patch_status("rr", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    let listed = requests.list(&ListParams::default().limit(10)).await.unwrap();
+    assert_eq!(listed.items[0].data["status"]["overallPhase"], "Processing");
+
+    requests.delete("rr", &Default::default()).await.unwrap();
+    let Err(kube::Error::Api(gone)) = requests.get("rr").await else { panic!("it is still there") };
+    assert_eq!((gone.code, &*gone.reason), (404, "NotFound"));
+    fake.inject(&[Verb::Apply], 0, Fault::Conflict);
+    let Err(kube::Error::Api(stale)) =
+        requests.patch("rr", &params, &Patch::Apply(request("warning", 2))).await
+    else {
+        panic!("it was planned to be refused")
+    };
+    assert_eq!((stale.code, &*stale.reason), (409, "Conflict"));
+    assert_eq!(fake.history().of("rr").creates(), 1);
 }
