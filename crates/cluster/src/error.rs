@@ -16,6 +16,8 @@ pub enum ApiFailure {
     /// Another field manager owns what was to be changed.
     ForeignManager,
     NotFound,
+    /// The server does not know the kind of the object: its definition is not installed.
+    KindMissing,
     NamespaceMissing,
     NamespaceTerminating,
     /// The credentials are not accepted.
@@ -47,6 +49,7 @@ impl ApiFailure {
             Self::Conflict => "conflict",
             Self::ForeignManager => "foreign_manager",
             Self::NotFound => "not_found",
+            Self::KindMissing => "kind_missing",
             Self::NamespaceMissing => "namespace_missing",
             Self::NamespaceTerminating => "namespace_terminating",
             Self::Unauthorized => "unauthorized",
@@ -83,6 +86,12 @@ impl ApiError {
         Self { class, reason: reason.into(), retry_after: None }
     }
 
+    /// A refusal without a reason, from something before the server or from its outermost layer.
+    pub(crate) fn of_code(code: StatusCode, said: &str) -> Self {
+        let said = if said.is_empty() { "no reason given" } else { said };
+        Self::new(class_of_code(code.as_u16()), format!("{said} ({code})"))
+    }
+
     /// The call was sent and not answered in time.
     pub fn timed_out(within: Duration) -> Self {
         Self::new(ApiFailure::Ambiguous, format!("no answer within {within:?}"))
@@ -108,6 +117,12 @@ impl From<Error> for ApiError {
     }
 }
 
+impl From<kube::core::request::Error> for ApiError {
+    fn from(error: kube::core::request::Error) -> Self {
+        Self::new(ApiFailure::Protocol, with_causes(&error))
+    }
+}
+
 impl From<Status> for ApiError {
     fn from(status: Status) -> Self {
         let details = status.details.as_ref();
@@ -128,6 +143,8 @@ fn class_of(status: &Status) -> ApiFailure {
         "Conflict" if has_cause("FieldManagerConflict") => ApiFailure::ForeignManager,
         "Conflict" => ApiFailure::Conflict,
         "NotFound" if kind == "namespaces" => ApiFailure::NamespaceMissing,
+        // Whoever asks for an object that is not there is told its name.
+        "NotFound" if details.is_none_or(|details| details.name.is_empty()) => ApiFailure::KindMissing,
         "NotFound" => ApiFailure::NotFound,
         "Forbidden" if has_cause("NamespaceTerminating") => ApiFailure::NamespaceTerminating,
         "Forbidden" => ApiFailure::Forbidden,
@@ -146,7 +163,8 @@ fn class_of_code(code: u16) -> ApiFailure {
     match StatusCode::from_u16(code) {
         Ok(StatusCode::UNAUTHORIZED) => ApiFailure::Unauthorized,
         Ok(StatusCode::FORBIDDEN) => ApiFailure::Forbidden,
-        Ok(StatusCode::NOT_FOUND) => ApiFailure::NotFound,
+        // For an object that is not there the server would give a reason.
+        Ok(StatusCode::NOT_FOUND) => ApiFailure::KindMissing,
         Ok(StatusCode::CONFLICT) => ApiFailure::Conflict,
         Ok(StatusCode::GONE) => ApiFailure::Expired,
         Ok(StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST) => ApiFailure::Invalid,

@@ -5,11 +5,14 @@
 //!
 //! ```text
 //! service account, else KUBECONFIG ─► connect ─► Cluster { client, namespace }
+//! call ─► answer within its deadline, or ApiError
 //! kube::Error ─► ApiError { class, reason, retry_after }
 //! ```
 
+mod call;
 mod connect;
 mod error;
 
+pub use call::call;
 pub use connect::{Cluster, ConnectError, is_inside};
 pub use error::{ApiError, ApiFailure};

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use compact_str::{CompactString, format_compact};
 use parking_lot::RwLock;
 use seawall_engine::normalise::Normaliser;
 use seawall_model::{Clock, Timestamp};
-use seawall_store::{StateStore, StoreError};
+use seawall_store::{Sink, StateStore, StoreError};
 use seawall_telemetry::{Metrics, RouteMetrics, SourceMetrics, StateSnapshot, StoreMetrics};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,13 +22,15 @@ use crate::router::ROUTES;
 use crate::signals::Source;
 
 /// How the store sink is called in metrics.
-const SINK: &str = "store";
+const STORE_SINK: &str = "store";
 /// The route label of requests that match none.
 const UNMATCHED: &str = "unmatched";
 
 /// The state that the routes share: where decisions are made, what is allowed, and what is counted.
 pub struct Edge {
     store: Arc<dyn StateStore>,
+    /// Where requests exist besides the store; nothing when they live there alone.
+    sink: Arc<OnceLock<Arc<dyn Sink>>>,
     normaliser: RwLock<Arc<Normaliser>>,
     settings: EdgeSettings,
     metrics: Arc<Metrics>,
@@ -58,14 +60,22 @@ impl Edge {
         clock: Arc<dyn Clock>,
         reviewer: Option<Reviewer>,
     ) -> Arc<Self> {
-        let (state, now) = (store.clone(), clock.clone());
-        metrics.set_state_source(move || snapshot(state.as_ref(), now.now()));
+        let sink = Arc::new(OnceLock::<Arc<dyn Sink>>::new());
+        let (state, outside, now) = (store.clone(), sink.clone(), clock.clone());
+        metrics.set_state_source(move || {
+            let snapshot = snapshot(state.as_ref(), now.now());
+            match outside.get() {
+                Some(sink) => published(snapshot, sink.as_ref(), now.now()),
+                None => snapshot,
+            }
+        });
         Arc::new(Self {
             store_metrics: metrics.store(store.kind()),
             routes: ROUTES.iter().map(|route| (*route, metrics.route(route))).collect(),
             unmatched: metrics.route(UNMATCHED),
             sources: Source::ALL.map(|source| metrics.source(source.as_str())),
             store,
+            sink,
             normaliser: RwLock::new(normaliser),
             settings,
             metrics,
@@ -83,6 +93,13 @@ impl Edge {
     /// Bodies that arrive from now on are normalised by these rules.
     pub fn set_normaliser(&self, normaliser: Arc<Normaliser>) {
         *self.normaliser.write() = normaliser;
+    }
+
+    /// New requests are answered as created only when they exist there. To be said before the first request, and once.
+    pub fn set_sink(&self, sink: Arc<dyn Sink>) {
+        if self.sink.set(sink).is_err() {
+            tracing::error!("there is a sink already; the second one is not asked");
+        }
     }
 
     /// Readiness says no from now on; everything is still answered. Answers ask clients to connect elsewhere.
@@ -108,6 +125,10 @@ impl Edge {
 
     pub(crate) fn store(&self) -> &Arc<dyn StateStore> {
         &self.store
+    }
+
+    pub(crate) fn sink(&self) -> Option<&Arc<dyn Sink>> {
+        self.sink.get()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -175,13 +196,15 @@ impl Edge {
         Held { edge: self.clone(), bytes: 0 }
     }
 
-    /// Counts a failed call to the state store. What could not be made durable could not be published either: the store
-    /// sink lives in the state store.
+    /// Counts a failed call to the state store. What could not be made durable could not be published either where the sink
+    /// is the state store.
     pub(crate) fn note_store_error(&self, error: &StoreError) {
         let Some(class) = error.class() else { return };
         tracing::debug!(%error, "state store call failed");
         self.metrics.state_error(self.store.kind(), class);
-        self.metrics.publish_error(SINK, class);
+        if self.sink().is_none() {
+            self.metrics.publish_error(STORE_SINK, class);
+        }
     }
 }
 
@@ -227,16 +250,15 @@ impl RequestIds {
 
 fn snapshot(store: &dyn StateStore, now: Timestamp) -> StateSnapshot {
     let stats = store.stats();
-    let due = stats.oldest_pending_since.map_or(0, |since| (now - since).max(0));
     StateSnapshot {
         store: store.kind(),
-        sink: SINK,
+        sink: STORE_SINK,
         available: store.health().available,
         incidents_open: stats.incidents_open,
         requests_open: stats.requests_open,
         storms_open: stats.storms_open.clone(),
         publish_pending: stats.publish_pending,
-        oldest_pending_seconds: Duration::from_millis(due.unsigned_abs()).as_secs_f64(),
+        oldest_pending_seconds: seconds_since(stats.oldest_pending_since, now),
         outages: stats.outages,
         outage_seconds: stats.outage_seconds,
         losses: stats.state_losses,
@@ -247,4 +269,26 @@ fn snapshot(store: &dyn StateStore, now: Timestamp) -> StateSnapshot {
         published_deleted: stats.published_deleted,
         requests_avoided: stats.requests_avoided,
     }
+}
+
+/// The same where the commits of the store publish nothing.
+fn published(state: StateSnapshot, sink: &dyn Sink, now: Timestamp) -> StateSnapshot {
+    let (health, stats) = (sink.health(), sink.stats());
+    let oldest = seconds_since(health.oldest_pending_since, now);
+    StateSnapshot {
+        sink: sink.kind(),
+        publish_pending: state.publish_pending.max(health.pending),
+        oldest_pending_seconds: oldest.max(state.oldest_pending_seconds),
+        publishes: 0,
+        publish_seconds: 0.0,
+        published_created: stats.created,
+        published_updated: stats.updated,
+        published_deleted: stats.deleted,
+        ..state
+    }
+}
+
+fn seconds_since(since: Option<Timestamp>, now: Timestamp) -> f64 {
+    let millis = since.map_or(0, |since| (now - since).max(0));
+    Duration::from_millis(millis.unsigned_abs()).as_secs_f64()
 }

@@ -7,6 +7,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use seawall_model::Timestamp;
+use seawall_store::{Sink, SinkHealth};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,8 +36,9 @@ pub(crate) struct Readiness {
 pub(crate) struct Checks {
     /// `ok`, or why decisions cannot be made durable.
     state_store: String,
-    /// Where requests live.
-    sink: &'static str,
+    /// Where requests live, and what keeps them from getting there. It does not make anything less ready: alerts are taken,
+    /// and requests follow.
+    sink: String,
     /// `off` when everybody may send and read; `ok`, or why nobody new can be told from anybody else. Nobody is let in
     /// then, and readiness does not depend on it.
     auth: Cow<'static, str>,
@@ -77,7 +80,9 @@ pub(crate) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     };
     let checks = Checks {
         state_store,
-        sink: "in state store",
+        sink: edge
+            .sink()
+            .map_or_else(|| "in state store".to_owned(), |sink| sink_check(sink.as_ref(), edge.now())),
         auth: auth_check(&edge),
         server: if draining { "draining" } else { "serving" },
     };
@@ -100,6 +105,24 @@ fn auth_check(edge: &Edge) -> Cow<'static, str> {
         Some(None) => "ok".into(),
         Some(Some(failure)) => format!("unavailable: {}", failure.as_str()).into(),
     }
+}
+
+/// `ok`, or what is wrong and what waits for it.
+fn sink_check(sink: &dyn Sink, now: Timestamp) -> String {
+    let SinkHealth { pending, oldest_pending_since, suspended, problem } = sink.health();
+    let mut text = match (suspended, problem) {
+        (false, None) => "ok".to_owned(),
+        (false, Some(problem)) => problem,
+        (true, problem) => {
+            let problem = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
+            format!("{} is down, and left alone for a while{problem}", sink.kind())
+        }
+    };
+    if let Some(since) = oldest_pending_since {
+        let seconds = (now - since).max(0) / 1000;
+        text += &format!("; {pending} pending, the oldest for {seconds} s");
+    }
+    text
 }
 
 /// Metrics in the Prometheus text format.

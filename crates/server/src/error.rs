@@ -25,9 +25,9 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
-    #[error("find the Kubernetes cluster that `auth.kubernetes` needs")]
+    #[error("find the Kubernetes cluster that `sink.kind: kubernetes` or `auth.kubernetes` needs")]
     Cluster(#[from] seawall_cluster::ConnectError),
-    #[error("authentication is asked for, and there is no Kubernetes cluster to ask")]
+    #[error("a Kubernetes cluster is needed, and there is none")]
     NoCluster,
     #[error("receive signals of the system")]
     Signals(#[source] std::io::Error),

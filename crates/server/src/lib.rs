@@ -11,6 +11,7 @@
 pub mod config;
 pub mod doctor;
 mod error;
+mod publishing;
 mod reload;
 mod run;
 mod server;

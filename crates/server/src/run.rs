@@ -56,6 +56,7 @@ fn announce(running: &Running, loaded: &Loaded) {
         data,
         redis = redis.map(|options| display(StateSettings::addresses(options))),
         mode = redis.map(|options| display(&options.mode)),
+        cluster = running.cluster(),
         durability = redis.map(|options| display(promise(options.durability))),
         send = %format_args!("POST http://{address}/webhook/prometheus"),
         metrics = %running.metrics_address().unwrap_or(address),

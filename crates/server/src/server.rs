@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use seawall_cluster::Cluster;
 use seawall_engine::normalise::Normaliser;
-use seawall_ingest::{DrainReport, Edge, Reviewer};
+use seawall_ingest::{DrainReport, Edge, ReviewSettings, Reviewer};
 use seawall_model::{Clock, Policy, SystemClock};
 use seawall_store::{EmbeddedOptions, EmbeddedStore, RedisStore, StateStore, StoreError};
 use seawall_telemetry::Metrics;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::ServeError;
 use crate::config::{Settings, StateSettings};
+use crate::publishing::{Publisher, Publishing};
 
 /// How the product is put together. Everything that runs Seawall (the command, the demo, tests, measurements) starts
 /// here, so that there is no second wiring that could behave differently.
@@ -29,13 +31,19 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let cluster = find_cluster(&settings).await?;
-        let reviewer = reviewer(&settings, cluster.as_ref(), &metrics, &clock)?;
-        let store = open_store(&settings, Arc::clone(&clock)).await?;
+        let publishing = Publishing::new(&settings, cluster.as_ref())?;
+        let policy = publishing.policy(settings.policy.clone());
+        let reviewer = reviewer(&settings, &policy, cluster.as_ref(), &metrics, &clock)?;
+        let store = open_store(&settings, policy, Arc::clone(&clock)).await?;
         let normaliser = Arc::new(settings.build_normaliser());
-        let (edge_settings, counted) = (settings.edge.clone(), Arc::clone(&metrics));
-        let edge = Edge::new(Arc::clone(&store), normaliser, edge_settings, counted, clock, reviewer);
+        let (edge_settings, counted, time) =
+            (settings.edge.clone(), Arc::clone(&metrics), Arc::clone(&clock));
+        let edge = Edge::new(Arc::clone(&store), normaliser, edge_settings, counted, time, reviewer);
         match addresses.listen() {
-            Ok(listeners) => Ok(Running::spawn(settings.state.to_string(), store, metrics, edge, listeners)),
+            Ok(listeners) => {
+                let publisher = publishing.start(&store, &metrics, clock, &edge);
+                Ok(Running::spawn(&settings, store, metrics, edge, (publishing, publisher), listeners))
+            }
             Err(error) => {
                 // The store is free again when the caller learns of the error.
                 if let Err(close) = store.close().await {
@@ -60,17 +68,24 @@ async fn find_cluster(settings: &Settings) -> Result<Option<Cluster>, ServeError
 /// Settings that ask for reviews never start a server without a reviewer.
 fn reviewer(
     settings: &Settings,
+    policy: &Policy,
     cluster: Option<&Cluster>,
     metrics: &Metrics,
     clock: &Arc<dyn Clock>,
 ) -> Result<Option<Reviewer>, ServeError> {
     let Some(reviews) = settings.reviews.clone() else { return Ok(None) };
     let client = cluster.ok_or(ServeError::NoCluster)?.client.clone();
+    // Rights are asked about where requests will be.
+    let reviews = ReviewSettings { fallback_namespace: policy.fallback_namespace.clone(), ..reviews };
     Ok(Some(Reviewer::new(client, reviews, metrics, Arc::clone(clock))))
 }
 
-async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dyn StateStore>, ServeError> {
-    let policy = Arc::new(settings.policy.clone());
+async fn open_store(
+    settings: &Settings,
+    policy: Policy,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn StateStore>, ServeError> {
+    let policy = Arc::new(policy);
     let opened: Result<Arc<dyn StateStore>, StoreError> = match settings.state.clone() {
         StateSettings::Embedded { path } => {
             // Recovery reads and computes for as long as there is something to recover.
@@ -147,6 +162,10 @@ pub struct Running {
     store: Arc<dyn StateStore>,
     metrics: Arc<Metrics>,
     edge: Arc<Edge>,
+    publishing: Publishing,
+    publisher: Publisher,
+    /// For what is being published to end.
+    drain: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
     serving: JoinHandle<DrainReport>,
@@ -154,10 +173,11 @@ pub struct Running {
 
 impl Running {
     fn spawn(
-        store_name: String,
+        settings: &Settings,
         store: Arc<dyn StateStore>,
         metrics: Arc<Metrics>,
         edge: Arc<Edge>,
+        (publishing, publisher): (Publishing, Publisher),
         listeners: Reserved<Bound>,
     ) -> Self {
         let stop = CancellationToken::new();
@@ -173,7 +193,20 @@ impl Running {
             address
         });
         tasks.close();
-        Self { address, metrics_address, store_name, store, metrics, edge, stop, tasks, serving }
+        Self {
+            address,
+            metrics_address,
+            store_name: settings.state.to_string(),
+            store,
+            metrics,
+            edge,
+            publishing,
+            publisher,
+            drain: settings.edge.timeouts.drain,
+            stop,
+            tasks,
+            serving,
+        }
     }
 
     /// Where alerts are taken.
@@ -191,6 +224,11 @@ impl Running {
         self.store.kind()
     }
 
+    /// The API server of the cluster that requests are written to, if they are.
+    pub fn cluster(&self) -> Option<&str> {
+        self.publishing.server()
+    }
+
     pub const fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
@@ -200,7 +238,7 @@ impl Running {
         // Signals first carry what the new rules group by, then the rules ask for it: the other way round, signals in
         // between would lack it and be left out of their groups.
         self.edge.set_normaliser(Arc::new(normaliser));
-        self.store.set_policy(Arc::new(policy));
+        self.store.set_policy(Arc::new(self.publishing.policy(policy)));
     }
 
     /// Ends it: readiness says no, the listener closes after the drain delay, what was begun is answered within the
@@ -209,6 +247,8 @@ impl Running {
         self.stop.cancel();
         let report = self.serving.await?;
         self.tasks.wait().await;
+        // Senders may have waited until now for their requests to exist. What is not published then is remembered.
+        self.publisher.stop(self.drain).await;
         self.store.close().await.map_err(|source| ServeError::Close { store: self.store_name, source })?;
         Ok(report)
     }

@@ -13,6 +13,7 @@ mod embedded;
 mod error;
 mod read;
 mod redis;
+mod sink;
 
 pub(crate) use api::{AGAIN, TOLD};
 pub use api::{
@@ -24,3 +25,4 @@ pub use error::{Failure, StoreError};
 pub use redis::doctor;
 pub use redis::{Credentials, RedisDurability, RedisMode, RedisOptions, RedisStore};
 pub use seawall_engine::{ExplainedDecision, Explanation, MemberRecord, StormRecord};
+pub use sink::{Existing, Sink, SinkHealth, SinkStats};

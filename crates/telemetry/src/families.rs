@@ -90,6 +90,17 @@ pub(crate) struct SinkErrorLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct PublishLabel {
+    pub(crate) sink: &'static str,
+    pub(crate) verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct VerbLabel {
+    pub(crate) verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct HttpLabel {
     pub(crate) route: &'static str,
     pub(crate) method: &'static str,
@@ -249,6 +260,40 @@ impl AuthMetrics {
     /// Of checks for which somebody else was asked; what is remembered takes no time.
     pub const fn duration(&self) -> &Histogram {
         &self.duration
+    }
+}
+
+/// The writes to one sink, and the calls that it takes. Verbs and classes are a handful of words.
+#[derive(Clone, Debug)]
+pub struct SinkMetrics {
+    sink: &'static str,
+    durations: DurationFamily<PublishLabel>,
+    errors: Family<SinkErrorLabel, Counter>,
+    calls: DurationFamily<VerbLabel>,
+}
+
+impl SinkMetrics {
+    pub(crate) fn new(
+        sink: &'static str,
+        durations: &DurationFamily<PublishLabel>,
+        errors: &Family<SinkErrorLabel, Counter>,
+        calls: &DurationFamily<VerbLabel>,
+    ) -> Self {
+        Self { sink, durations: durations.clone(), errors: errors.clone(), calls: calls.clone() }
+    }
+
+    /// A request that was brought up to date, with everything that took.
+    pub fn published(&self, verb: &'static str, seconds: f64) {
+        self.durations.get_or_create(&PublishLabel { sink: self.sink, verb }).observe(seconds);
+    }
+
+    pub fn error(&self, class: &'static str) {
+        self.errors.get_or_create(&SinkErrorLabel { sink: self.sink, class }).inc();
+    }
+
+    /// One call to the Kubernetes API.
+    pub fn call(&self, verb: &'static str, seconds: f64) {
+        self.calls.get_or_create(&VerbLabel { verb }).observe(seconds);
     }
 }
 

@@ -17,7 +17,8 @@ mod render;
 mod state;
 
 pub use families::{
-    AuthMetrics, AuthOutcome, DecisionLabel, RouteMetrics, SourceMetrics, StoreMetrics, StormMetrics,
+    AuthMetrics, AuthOutcome, DecisionLabel, RouteMetrics, SinkMetrics, SourceMetrics, StoreMetrics,
+    StormMetrics,
 };
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use metrics::Metrics;

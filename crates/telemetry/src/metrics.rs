@@ -9,8 +9,8 @@ use prometheus_client::registry::Registry;
 
 use crate::families::{
     AuthLabel, AuthMetrics, DecidedLabel, DurationFamily, Durations, HttpLabel, MethodLabel, OperationLabel,
-    OutcomeLabel, ReceivedLabel, RejectedLabel, RouteLabel, RouteMetrics, SinkErrorLabel, SourceMetrics,
-    StoreErrorLabel, StoreMetrics, StormLabel, StormMetrics,
+    OutcomeLabel, ReceivedLabel, RejectedLabel, RouteLabel, RouteMetrics, SinkErrorLabel, SinkMetrics,
+    SourceMetrics, StoreErrorLabel, StoreMetrics, StormLabel, StormMetrics, VerbLabel,
 };
 use crate::render::to_text_format;
 use crate::state::{StateCollector, StateSnapshot};
@@ -27,6 +27,7 @@ pub struct Metrics {
     state_operations: DurationFamily<OperationLabel>,
     state_errors: Family<StoreErrorLabel, Counter>,
     publish_errors: Family<SinkErrorLabel, Counter>,
+    kube_calls: DurationFamily<VerbLabel>,
     http_requests: Family<HttpLabel, Counter>,
     http_durations: DurationFamily<RouteLabel>,
     http_in_flight: Gauge,
@@ -54,6 +55,7 @@ impl Metrics {
             state_operations: Family::new_with_constructor(Durations),
             state_errors: Family::default(),
             publish_errors: Family::default(),
+            kube_calls: Family::new_with_constructor(Durations),
             http_requests: Family::default(),
             http_durations: Family::new_with_constructor(Durations),
             http_in_flight: Gauge::default(),
@@ -88,6 +90,8 @@ impl Metrics {
         registry.register("state_operation_duration_seconds", help, self.state_operations.clone());
         registry.register("state_errors", "Failed calls to the state store", self.state_errors.clone());
         registry.register("publish_errors", "Failed writes to the sink", self.publish_errors.clone());
+        let help = "Duration of calls to the Kubernetes API";
+        registry.register("kube_api_duration_seconds", help, self.kube_calls.clone());
         registry.register("http_requests", "HTTP requests answered", self.http_requests.clone());
         let help = "Time from the end of the headers to the answer";
         registry.register("http_request_duration_seconds", help, self.http_durations.clone());
@@ -151,6 +155,10 @@ impl Metrics {
     /// A write to the sink that failed.
     pub fn publish_error(&self, sink: &'static str, class: &'static str) {
         self.publish_errors.get_or_create(&SinkErrorLabel { sink, class }).inc();
+    }
+
+    pub fn sink(&self, sink: &'static str) -> SinkMetrics {
+        SinkMetrics::new(sink, self.state.publish_durations(), &self.publish_errors, &self.kube_calls)
     }
 
     pub fn route(&self, route: &'static str) -> RouteMetrics {

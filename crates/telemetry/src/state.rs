@@ -10,6 +10,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::families::{DurationFamily, Durations, PublishLabel};
+
 /// Plain numbers about the state, as they are now; totals count from the start of the process.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StateSnapshot {
@@ -41,12 +43,42 @@ pub struct StateSnapshot {
 type Source = Box<dyn Fn() -> StateSnapshot + Send + Sync>;
 
 /// Asks for a snapshot per scrape; shows nothing until a source is set.
-#[derive(Clone, Default)]
-pub(crate) struct StateCollector(Arc<RwLock<Option<Source>>>);
+#[derive(Clone)]
+pub(crate) struct StateCollector {
+    source: Arc<RwLock<Option<Source>>>,
+    /// Of sinks that measure every write. The store sink's writes are the commits, so one family has two sources.
+    publish_durations: DurationFamily<PublishLabel>,
+}
+
+impl Default for StateCollector {
+    fn default() -> Self {
+        Self { source: Arc::default(), publish_durations: DurationFamily::new_with_constructor(Durations) }
+    }
+}
 
 impl StateCollector {
     pub(crate) fn set(&self, source: Source) {
-        *self.0.write() = Some(source);
+        *self.source.write() = Some(source);
+    }
+
+    pub(crate) const fn publish_durations(&self) -> &DurationFamily<PublishLabel> {
+        &self.publish_durations
+    }
+}
+
+impl StateCollector {
+    fn encode_durations(&self, state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Duration of writes to the sink.";
+        let mut durations =
+            encoder.encode_descriptor("publish_duration_seconds", help, None, MetricType::Histogram)?;
+        // The state store keeps only number and sum of its commits, so the histogram has the one bucket that is certain.
+        if state.publishes > 0 || state.sink == "store" {
+            let label = PublishLabel { sink: state.sink, verb: "commit" };
+            let buckets = [(f64::INFINITY, state.publishes)];
+            let mut commits = durations.encode_family(&label)?;
+            commits.encode_histogram::<NoLabelSet>(state.publish_seconds, state.publishes, &buckets, None)?;
+        }
+        self.publish_durations.encode(durations)
     }
 }
 
@@ -66,18 +98,13 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PublishLabel {
-    sink: &'static str,
-    verb: &'static str,
-}
-
 impl Collector for StateCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Some(state) = self.0.read().as_ref().map(|source| source()) else { return Ok(()) };
+        let Some(state) = self.source.read().as_ref().map(|source| source()) else { return Ok(()) };
         encode_gauges(&state, &mut encoder)?;
         encode_store(&state, &mut encoder)?;
-        encode_publishing(&state, &mut encoder)
+        encode_publishing(&state, &mut encoder)?;
+        self.encode_durations(&state, &mut encoder)
     }
 }
 
@@ -136,13 +163,5 @@ fn encode_publishing(state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>)
     }
     let help = "Firing signals that did not become a request of their own.";
     let avoided = ConstCounter::new(state.requests_avoided);
-    avoided.encode(encoder.encode_descriptor("requests_avoided", help, None, MetricType::Counter)?)?;
-    // The state store keeps only number and sum of its commits, so the histogram has the one bucket that is certain.
-    let help = "Duration of writes to the sink.";
-    let mut durations =
-        encoder.encode_descriptor("publish_duration_seconds", help, None, MetricType::Histogram)?;
-    let label = PublishLabel { sink: state.sink, verb: "commit" };
-    let buckets = [(f64::INFINITY, state.publishes)];
-    let mut commits = durations.encode_family(&label)?;
-    commits.encode_histogram::<NoLabelSet>(state.publish_seconds, state.publishes, &buckets, None)
+    avoided.encode(encoder.encode_descriptor("requests_avoided", help, None, MetricType::Counter)?)
 }

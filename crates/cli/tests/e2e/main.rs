@@ -14,6 +14,7 @@ mod deploy;
 mod doctor;
 mod full_disk;
 mod hostile;
+mod kubernetes;
 mod large_bodies;
 mod large_storms;
 mod load;

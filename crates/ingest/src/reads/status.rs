@@ -36,7 +36,7 @@ const MAX_PATCH: u64 = 256 * 1024;
     )),
     responses(
         (status = 200, description = "The request with its new status", body = RequestSchema),
-        (status = "4XX", description = "Not JSON, no such request, or an unknown field (422)", body = ProblemSchema, content_type = "application/problem+json"),
+        (status = "4XX", description = "Not JSON, no such request, an unknown field (422), or a status that is set in the cluster (409)", body = ProblemSchema, content_type = "application/problem+json"),
         (status = 503, description = "Not durable; send again after `Retry-After`", body = ProblemSchema, content_type = "application/problem+json"),
     )
 )]
@@ -45,6 +45,9 @@ pub(crate) async fn patch_status(
     Path((namespace, name)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
+    if edge.sink().is_some() {
+        return Err(elsewhere(&namespace, &name));
+    }
     let (parts, body) = request.into_parts();
     // Before the body is read, and before it is told whether there is such a request.
     Caller::of(&parts.extensions).require(&edge, Right::Work, Some(&namespace)).await?;
@@ -68,6 +71,14 @@ async fn apply(edge: Arc<Edge>, reference: RequestRef, patch: StatusPatch) -> Re
             Err(error.into())
         }
     }
+}
+
+/// Two places for one status would contradict each other sooner or later.
+fn elsewhere(namespace: &str, name: &str) -> Problem {
+    let detail = "requests are resources of the cluster, and their status is read from there; set the phase on the resource, \
+                  for example with `kubectl patch rr NAME --subresource=status --type=merge`";
+    Problem::new(StatusCode::CONFLICT, "status-elsewhere", "The status is set on the resource", detail)
+        .with("resource", format!("{namespace}/{name}"))
 }
 
 /// `{"status": {…}}` and nothing else: whoever sends more expects more to happen.

@@ -215,6 +215,9 @@ fn message(object: &mut Object<'_>, reference: &str, decision: &Decision) {
             &["New problem; request ", request, " was created for the storm `", pattern, "`."]
         }
         (DecisionKind::Created, false, false) => &["New problem; request ", request, " was created."],
+        (DecisionKind::Accepted, false, _) => {
+            &["New problem; it is recorded, and its request ", request, " follows shortly."]
+        }
         (DecisionKind::Created | DecisionKind::Accepted, ..) => {
             &["New problem; it is recorded, and its request follows shortly unless it joins a storm."]
         }

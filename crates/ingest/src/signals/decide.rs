@@ -1,12 +1,14 @@
 //! From parsed alerts to durable decisions and their answer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use seawall_model::{Decision, Severity, Signal};
+use seawall_model::{Decision, DecisionKind, Severity, Signal};
+use seawall_store::Sink;
 use seawall_telemetry::DecisionLabel;
 use serde::Serialize;
 use serde_json::json;
@@ -124,8 +126,12 @@ pub(super) async fn decide(
     }
     count_received(&edge, source, &batch.signals);
     let signals = std::mem::take(&mut batch.signals);
-    let decisions = if signals.is_empty() { Vec::new() } else { ask_store(&edge, source, signals).await? };
+    let mut decisions =
+        if signals.is_empty() { Vec::new() } else { ask_store(&edge, source, signals).await? };
     drop(held);
+    if let Some(sink) = edge.sink() {
+        wait_for_sink(sink.as_ref(), &mut decisions).await;
+    }
     for decision in &decisions {
         batch.summary.count(decision.kind);
     }
@@ -178,6 +184,27 @@ async fn ask_store(edge: &Arc<Edge>, source: Source, signals: Vec<Signal>) -> Re
             edge.note_store_error(&error);
             edge.source(source).rejected("not_durable", sent as u64);
             Err(error.into())
+        }
+    }
+}
+
+/// Created is what exists, where it exists. What does not in time is durable all the same, and follows.
+async fn wait_for_sink(sink: &dyn Sink, decisions: &mut [Decision]) {
+    let is_created = |decision: &&mut Decision| decision.kind == DecisionKind::Created;
+    let mut requests: Vec<_> =
+        decisions.iter_mut().filter(is_created).filter_map(|decision| decision.request.clone()).collect();
+    if requests.is_empty() {
+        return;
+    }
+    // A storm that one body opens is created once and may be named twice.
+    requests.sort_unstable();
+    requests.dedup();
+    let existing = sink.existing(requests).await.into_iter();
+    let places: HashMap<_, _> = existing.map(|existing| (existing.request, existing.place)).collect();
+    for decision in decisions.iter_mut().filter(is_created) {
+        match decision.request.as_ref().and_then(|request| places.get(request)) {
+            Some(place) => decision.request = Some(place.clone()),
+            None => decision.kind = DecisionKind::Accepted,
         }
     }
 }

@@ -10,6 +10,7 @@ mod fake_api;
 mod limits;
 mod openapi;
 mod problems;
+mod published;
 mod reads;
 mod server;
 mod watch;

@@ -22,6 +22,7 @@ pub const SOON: Duration = Duration::from_secs(10);
 pub struct Server {
     pub address: SocketAddr,
     pub store: Arc<FakeStore>,
+    pub edge: Arc<Edge>,
     shutdown: Option<oneshot::Sender<()>>,
     served: JoinHandle<DrainReport>,
 }
@@ -63,12 +64,12 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, told) = oneshot::channel::<()>();
-        let served = serve(listener, router(edge.clone()), edge, async {
+        let served = serve(listener, router(edge.clone()), edge.clone(), async {
             told.await.ok();
         });
         #[allow(clippy::disallowed_methods, reason = "a test has no tracker")]
         let served = tokio::spawn(served);
-        Self { address, store, shutdown: Some(shutdown), served }
+        Self { address, store, edge, shutdown: Some(shutdown), served }
     }
 
     pub fn client(&self) -> Client {

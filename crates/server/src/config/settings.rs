@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
 use seawall_ingest::{EdgeSettings, ReviewSettings};
 use seawall_model::Policy;
+use seawall_sink::KubernetesSettings;
 use seawall_store::{RedisMode, RedisOptions};
 use seawall_telemetry::LogFormat;
 
@@ -24,6 +25,7 @@ pub struct Settings {
     /// How it is found out who is asking; nothing when everybody may do everything.
     pub reviews: Option<ReviewSettings>,
     pub state: StateSettings,
+    pub sink: SinkSettings,
     pub log_format: LogFormat,
     /// As the logger reads it: `warn,seawall=info`.
     pub log_filter: &'static str,
@@ -32,13 +34,22 @@ pub struct Settings {
 impl Settings {
     /// Whether anything needs a Kubernetes cluster.
     pub const fn wants_cluster(&self) -> bool {
-        self.reviews.is_some()
+        self.reviews.is_some() || matches!(self.sink, SinkSettings::Kubernetes(_))
     }
 
     /// What turns alerts into signals, for these rules.
     pub fn build_normaliser(&self) -> Normaliser {
         Normaliser::new(&self.normaliser, &self.policy)
     }
+}
+
+/// Where requests are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkSettings {
+    /// Into the state store, and nowhere else.
+    Store,
+    /// Into a cluster too.
+    Kubernetes(Box<KubernetesSettings>),
 }
 
 /// Which store, and everything it needs to be told.

@@ -2,6 +2,8 @@ mod redis;
 
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
 
 /// Loads `yaml` from a file called `seawall.yaml`, and returns the message without the directory.
@@ -61,10 +63,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_likely_one() {
 fn keys_and_values_of_later_versions_are_named_as_such() {
     for (yaml, expected) in [
         ("auth: {}\n", "seawall.yaml:1:1: auth: this key is not available in this version"),
-        (
-            "sink:\n  kind: kubernetes\n",
-            "seawall.yaml:2:9: sink.kind: `kubernetes` is not available in this version",
-        ),
+        ("server:\n  tls: {}\n", "seawall.yaml:2:3: server.tls: this key is not available in this version"),
         (
             "state:\n  kind: reddis\n",
             "seawall.yaml:2:9: state.kind: `reddis` is not known; did you mean `redis`?",

@@ -1,6 +1,7 @@
 //! The configuration as it is written. The comments here are the reference text, and every default is written here or
 //! in the type it configures, once.
 
+mod sink;
 mod state;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Period, Size};
 
+pub use sink::{
+    KubernetesSink, NamespacePolicy, Publish, PublishBreaker, PublishRetry, Sink, SinkKind, StoreSink,
+};
 pub use state::{Durability, Embedded, Redis, RedisDurability, RedisMode, RedisUrl, State, StateKind};
 
 /// Everything that `seawall serve` can be told. Every key has a default, so an empty file is a good one.
@@ -36,6 +40,8 @@ pub struct Config {
     pub state: State,
     /// Where requests are written.
     pub sink: Sink,
+    /// How requests come to exist outside of the state store. Read at start only; not used by the store sink.
+    pub publish: Publish,
     /// Logs.
     pub telemetry: Telemetry,
 }
@@ -139,7 +145,8 @@ pub struct Auth {
 pub struct KubernetesAuth {
     /// Whether everything but health, metrics and `/openapi.json` needs a bearer token of the cluster, whose owner may
     /// `create remediationrequests` to send, `list` them to read, and `update remediationrequests/status` to report.
-    pub enabled: bool,
+    /// Without it, that is so where Seawall runs in a cluster with a service account.
+    pub enabled: Option<bool>,
     /// What tokens must be meant for; without it, tokens for the API server itself are taken.
     pub audience: Option<String>,
     /// How long an answer of the API server is kept, and so how long it takes until a withdrawn token or right is
@@ -147,9 +154,16 @@ pub struct KubernetesAuth {
     pub cache_ttl: Period,
 }
 
+impl KubernetesAuth {
+    /// What nobody has decided follows from where Seawall runs.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.unwrap_or_else(seawall_cluster::is_inside)
+    }
+}
+
 impl Default for KubernetesAuth {
     fn default() -> Self {
-        Self { enabled: false, audience: None, cache_ttl: Period::from_millis(60_000) }
+        Self { enabled: None, audience: None, cache_ttl: Period::from_millis(60_000) }
     }
 }
 
@@ -312,35 +326,6 @@ impl From<&StormRule> for Rule {
             hold_first: Period::from_millis(rule.hold_first),
             flush: Period::from_millis(rule.flush),
         }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Sink {
-    /// Which sink: `store`, the state store itself; requests are listed and watched over HTTP.
-    pub kind: SinkKind,
-    /// The store as a sink.
-    pub store: StoreSink,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum SinkKind {
-    #[default]
-    Store,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct StoreSink {
-    /// How long a finished request is kept after its last change. Open ones stay.
-    pub retention: Period,
-}
-
-impl Default for StoreSink {
-    fn default() -> Self {
-        Self { retention: Period::from_millis(Policy::default().retention) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From what is written to what makes sense.
 
 mod auth;
+mod sink;
 mod state;
 
 use std::collections::BTreeSet;
@@ -39,7 +40,7 @@ pub(crate) fn validate(
         .metrics_listen
         .as_deref()
         .and_then(|address| check.address(address, "server.metricsListen"));
-    check.listeners([listen, metrics_listen], allow_anonymous, config.auth.kubernetes.enabled);
+    check.listeners([listen, metrics_listen], allow_anonymous, config.auth.kubernetes.is_enabled());
     let edge = EdgeSettings {
         limits: check.limits(config),
         timeouts: check.timeouts(config),
@@ -50,6 +51,7 @@ pub(crate) fn validate(
     let policy = check.policy(config);
     let reviews = check.auth(config, &policy);
     let state = check.state(config);
+    let sink = check.sink(config);
     match (listen, state) {
         (Some(listen), Some(state)) if check.errors.is_empty() => {
             let settings = Settings {
@@ -60,6 +62,7 @@ pub(crate) fn validate(
                 policy,
                 reviews,
                 state,
+                sink,
                 log_format: match config.telemetry.log_format {
                     None => seawall_telemetry::LogFormat::Auto,
                     Some(LogFormat::Json) => seawall_telemetry::LogFormat::Json,

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate of ours may use of ours. Tests may use more.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("seawall-model", &[]),
     ("seawall-engine", &["seawall-model"]),
     ("seawall-store", &["seawall-model", "seawall-engine"]),
@@ -16,14 +16,16 @@ const ALLOWED: [(&str, &[&str]); 10] = [
         "seawall-ingest",
         &["seawall-model", "seawall-engine", "seawall-store", "seawall-cluster", "seawall-telemetry"],
     ),
+    ("seawall-sink", &["seawall-model", "seawall-store", "seawall-cluster", "seawall-telemetry"]),
     (
         "seawall-server",
         &[
             "seawall-model",
             "seawall-engine",
             "seawall-store",
-            "seawall-cluster",
             "seawall-ingest",
+            "seawall-sink",
+            "seawall-cluster",
             "seawall-telemetry",
         ],
     ),

@@ -19,7 +19,7 @@ impl Check<'_> {
             self.fail("auth.kubernetes.audience", "a name is expected, not empty text");
         }
         let cache_ttl = self.lasting(kubernetes.cache_ttl, "auth.kubernetes.cacheTtl").into();
-        if !kubernetes.enabled {
+        if !kubernetes.is_enabled() {
             if *kubernetes != KubernetesAuth::default() {
                 self.warn("auth.kubernetes", "is not used; `enabled: true` is missing");
             }

@@ -250,7 +250,7 @@ impl Check<'_> {
         };
         let request = config.server.timeouts.request;
         // A zero is already an error by itself.
-        if !request.is_zero() && timeout + wait >= request.into() {
+        if !request.is_zero() && timeout + wait >= Duration::from(request) {
             let (given, path) = match wait.is_zero() {
                 true => (redis.timeout.to_string(), "state.redis.timeout"),
                 false => (
