@@ -6,9 +6,11 @@
 //!
 //! ```text
 //! Alert ──► labels into slots ──► subject (namespace, kind, resource) ──► fingerprint, severity, environment ──► Signal
-//! Event ──────────────────────────► involved object ────────────────────►
+//! Event ──────────────────────────► involved object ────────────────────►         ▲
+//!                                          Classify, where there is one: set down, or policies ─┘
 //! ```
 
+mod classify;
 mod config;
 mod environment;
 mod event;
@@ -36,6 +38,7 @@ use severity::Severities;
 use signal::Draft;
 use subject::{Object, ResourceRule, UNKNOWN};
 
+pub use classify::{Classify, is_environment};
 pub use config::{NormaliserConfig, ResourceLabel};
 pub use event::Event;
 pub use payload::{bounded_alert, bounded_event};
@@ -76,6 +79,7 @@ pub struct Normaliser {
     grouping: Vec<(Field, Vec<Object>)>,
     severities: Severities,
     environments: Environments,
+    classify: Option<Arc<dyn Classify>>,
 }
 
 impl Normaliser {
@@ -112,8 +116,20 @@ impl Normaliser {
             grouping,
             severities: Severities::new(&config.severities),
             environments: Environments::new(&config.environments),
+            classify: None,
             names,
         }
+    }
+
+    /// Asks `classify` about every signal.
+    #[must_use]
+    pub fn asking(self, classify: Arc<dyn Classify>) -> Self {
+        Self { classify: Some(classify), ..self }
+    }
+
+    /// Whether a large body keeps a thread busy for longer than others should wait for it.
+    pub fn is_slow(&self) -> bool {
+        self.classify.as_ref().is_some_and(|classify| classify.is_slow())
     }
 
     /// Begins a body of alerts. `source` is the adapter's name, `common` the labels that hold for every alert which

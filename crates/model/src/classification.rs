@@ -59,6 +59,13 @@ pub enum Priority {
 }
 
 impl Priority {
+    pub const ALL: [Self; 4] = [Self::P0, Self::P1, Self::P2, Self::P3];
+
+    /// Reads what [`Self::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|priority| priority.as_str() == text)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::P0 => "P0",
@@ -92,6 +99,13 @@ pub enum RemediationPath {
 }
 
 impl RemediationPath {
+    pub const ALL: [Self; 4] = [Self::Aggressive, Self::Moderate, Self::Conservative, Self::Manual];
+
+    /// Reads what [`Self::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|path| path.as_str() == text)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Aggressive => "aggressive",

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use seawall_cluster::ConnectError;
 use seawall_store::StoreError;
 
 use crate::config::ConfigErrors;
@@ -19,14 +20,16 @@ pub enum ServeError {
         #[source]
         source: StoreError,
     },
+    #[error(
+        "reach the Kubernetes API that `sink.kind: kubernetes`, `auth.kubernetes` or `classify.kubernetes` needs"
+    )]
+    Cluster(#[from] ConnectError),
     #[error("listen on {address}")]
     Listen {
         address: SocketAddr,
         #[source]
         source: std::io::Error,
     },
-    #[error("find the Kubernetes cluster that `sink.kind: kubernetes` or `auth.kubernetes` needs")]
-    Cluster(#[from] seawall_cluster::ConnectError),
     #[error("a Kubernetes cluster is needed, and there is none")]
     NoCluster,
     #[error("receive signals of the system")]
@@ -45,6 +48,6 @@ pub enum ServeError {
 impl ServeError {
     /// Whether what was asked for is wrong, rather than what happened.
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_))
+        matches!(self, Self::Config(_) | Self::Cluster(_))
     }
 }

@@ -3,27 +3,55 @@
 //! Everything that can change without a restart changes at once or not at all: what was read is validated as a whole
 //! before any of it applies.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use seawall_classify::policy_files;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{
-    Config, ConfigError, ConfigErrors, KeyPath, Loaded, Origin, Rule, Settings, Sink, Sources, StateKind,
-    StoreSink,
+    Classify, Config, ConfigError, ConfigErrors, KeyPath, Loaded, Origin, Rule, Settings, Sink, Sources,
+    StateKind, StoreSink,
 };
 use crate::{Running, ServeError};
 
-/// How often the file is looked at. A look is one call to the system, follows links, and misses nothing that a mounted
-/// secret or an editor does to a file.
+/// How often the files are looked at. A look is a few calls to the system, follows links, and misses nothing that a mounted
+/// volume or an editor does to a file.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What changes without a restart.
-const RELOADABLE: [&str; 4] = ["dedup.", "storm.", "classify.", "sink.store.retention"];
+const RELOADABLE: [&str; 6] = [
+    "dedup.",
+    "storm.",
+    "classify.environments",
+    "classify.severity",
+    "classify.policyDir",
+    "sink.store.retention",
+];
 
-/// What tells one version of a file from the next without reading it.
-type Fingerprint = Option<(SystemTime, u64)>;
+/// What tells one version of a file from the next without reading it: when it was written, how long and which it is.
+type Fingerprint = Option<(SystemTime, u64, u64)>;
+
+/// One version of everything that is read.
+#[derive(Default, PartialEq)]
+struct Seen {
+    file: Fingerprint,
+    policies: Vec<(PathBuf, Fingerprint)>,
+}
+
+impl Seen {
+    fn now(file: Option<&Path>, policy_dir: Option<&Path>) -> Self {
+        // A directory that cannot be read has no files; that it was there before is a change.
+        let policies = policy_dir.and_then(|directory| policy_files(directory).ok()).unwrap_or_default();
+        let policies = policies.into_iter().map(|path| {
+            let version = fingerprint(&path);
+            (path, version)
+        });
+        Self { file: file.and_then(fingerprint), policies: policies.collect() }
+    }
+}
 
 pub(crate) struct Reloader {
     sources: Sources,
@@ -31,32 +59,30 @@ pub(crate) struct Reloader {
     started: Config,
     /// What is in effect.
     current: Config,
-    seen: Fingerprint,
+    /// The directory that was named last, also when what is in it was refused: then a better version is waited for.
+    policy_dir: Option<PathBuf>,
+    seen: Seen,
     hangup: Signal,
 }
 
 impl Reloader {
     pub(crate) fn new(sources: Sources, loaded: Loaded) -> Result<Self, ServeError> {
-        let seen = sources.file.as_deref().and_then(fingerprint);
+        let policy_dir = loaded.config.classify.policy_dir.clone();
+        let seen = Seen::now(sources.file.as_deref(), policy_dir.as_deref());
         let hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
-        Ok(Self { sources, started: loaded.config.clone(), current: loaded.config, seen, hangup })
+        Ok(Self { sources, started: loaded.config.clone(), current: loaded.config, policy_dir, seen, hangup })
     }
 
-    /// Reads again whenever it is asked to, or the file has changed. Does not end.
+    /// Reads again whenever it is asked to, or a file has changed. Does not end.
     pub(crate) async fn watch(&mut self, running: &Running) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // When nobody can send the signal any more, the file is still looked at.
-                Some(()) = self.hangup.recv() => {
-                    self.seen = self.sources.file.as_deref().and_then(fingerprint);
-                    self.reload(running);
-                }
+                Some(()) = self.hangup.recv() => self.reload(running),
                 _ = looks.tick() => {
-                    let now = self.sources.file.as_deref().and_then(fingerprint);
-                    if now != self.seen {
-                        self.seen = now;
+                    if self.look() != self.seen {
                         self.reload(running);
                     }
                 }
@@ -64,9 +90,22 @@ impl Reloader {
         }
     }
 
+    fn look(&self) -> Seen {
+        Seen::now(self.sources.file.as_deref(), self.policy_dir.as_deref())
+    }
+
     fn reload(&mut self, running: &Running) {
         let allow_anonymous = self.sources.flags.allow_anonymous;
-        let read = self.sources.load();
+        // First looked at, then read: what changes in between is seen as a change by the next look.
+        self.seen = self.look();
+        let read = self.sources.read();
+        if let Ok((config, _)) = &read
+            && config.classify.policy_dir != self.policy_dir
+        {
+            self.policy_dir.clone_from(&config.classify.policy_dir);
+            self.seen.policies = self.look().policies;
+        }
+        let read = read.and_then(|(config, given)| self.sources.validated(config, given));
         let change = read.and_then(|read| plan(&self.started, &self.current, read.config, allow_anonymous));
         running.metrics().config_reload(change.is_ok());
         match change {
@@ -77,7 +116,7 @@ impl Reloader {
                         "changed keys need a restart to take effect"
                     );
                 }
-                running.apply(change.settings.build_normaliser(), change.settings.policy);
+                running.apply(&change.settings);
                 self.current = change.effective;
                 tracing::info!(keys = change.applied.join(" "), "configuration reloaded");
             }
@@ -113,7 +152,11 @@ fn plan(
     let applied = read.keys_that_differ(current).into_iter().filter(reloadable).collect();
     keeps_partitions(started, &read)?;
     let effective = Config {
-        classify: read.classify,
+        classify: Classify {
+            kubernetes: started.classify.kubernetes,
+            config_map: started.classify.config_map.clone(),
+            ..read.classify
+        },
         dedup: read.dedup,
         storm: read.storm,
         sink: Sink { store: StoreSink { retention: read.sink.store.retention }, ..started.sink.clone() },
@@ -148,7 +191,7 @@ fn keeps_partitions(started: &Config, read: &Config) -> Result<(), ConfigError> 
 /// Nothing for a file that is not there.
 fn fingerprint(path: &Path) -> Fingerprint {
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
 #[cfg(test)]
@@ -164,14 +207,23 @@ mod tests {
         let started = config("dedup: {ttl: 1m}");
         let read = config(
             "dedup: {ttl: 2m}\nserver: {listen: '127.0.0.1:1', limits: {bodyBytes: 1MiB}}\n\
+             classify: {kubernetes: false, configMap: other, environments: {shop: live}}\n\
              identity: {extraLabels: [team]}\nsink: {store: {retention: 1d}}\ntelemetry: {logLevel: debug}",
         );
         let change = plan(&started, &started, read, false).unwrap();
-        assert_eq!(change.applied, ["dedup.ttl", "sink.store.retention"]);
-        let waiting =
-            ["server.listen", "server.limits.bodyBytes", "identity.extraLabels", "telemetry.logLevel"];
+        assert_eq!(change.applied, ["classify.environments", "dedup.ttl", "sink.store.retention"]);
+        let waiting = [
+            "server.listen",
+            "server.limits.bodyBytes",
+            "identity.extraLabels",
+            "classify.kubernetes",
+            "classify.configMap",
+            "telemetry.logLevel",
+        ];
         assert_eq!(change.waiting, waiting);
-        assert_eq!(change.effective, config("dedup: {ttl: 2m}\nsink: {store: {retention: 1d}}"));
+        let effective =
+            "dedup: {ttl: 2m}\nsink: {store: {retention: 1d}}\nclassify: {environments: {shop: live}}";
+        assert_eq!(change.effective, config(effective));
         assert_eq!(change.settings.policy.ttl, 120_000);
     }
 

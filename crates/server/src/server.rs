@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_classify::Known;
 use seawall_cluster::Cluster;
-use seawall_engine::normalise::Normaliser;
 use seawall_ingest::{DrainReport, Edge, ReviewSettings, Reviewer};
 use seawall_model::{Clock, Policy, SystemClock};
 use seawall_store::{EmbeddedOptions, EmbeddedStore, RedisStore, StateStore, StoreError};
@@ -28,21 +28,27 @@ impl Server {
     /// system, which belong to the process.
     pub async fn start(settings: Settings) -> Result<Running, ServeError> {
         let addresses = reserve(&settings)?;
+        let cluster = find_cluster(&settings).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
-        let cluster = find_cluster(&settings).await?;
         let publishing = Publishing::new(&settings, cluster.as_ref())?;
         let policy = publishing.policy(settings.policy.clone());
         let reviewer = reviewer(&settings, &policy, cluster.as_ref(), &metrics, &clock)?;
         let store = open_store(&settings, policy, Arc::clone(&clock)).await?;
-        let normaliser = Arc::new(settings.build_normaliser());
+        let known = Arc::new(Known::default());
+        let normaliser = Arc::new(settings.build_normaliser(&known, &metrics));
         let (edge_settings, counted, time) =
             (settings.edge.clone(), Arc::clone(&metrics), Arc::clone(&clock));
         let edge = Edge::new(Arc::clone(&store), normaliser, edge_settings, counted, time, reviewer);
         match addresses.listen() {
             Ok(listeners) => {
                 let publisher = publishing.start(&store, &metrics, clock, &edge);
-                Ok(Running::spawn(&settings, store, metrics, edge, (publishing, publisher), listeners))
+                let parts = Parts { store, metrics, edge, known, publishing, publisher };
+                let running = Running::spawn(&settings, parts, listeners);
+                if let Some(cluster) = cluster.filter(|_| settings.classify.kubernetes) {
+                    running.watch(cluster, settings.classify.config_map);
+                }
+                Ok(running)
             }
             Err(error) => {
                 // The store is free again when the caller learns of the error.
@@ -153,6 +159,17 @@ impl Socket {
     }
 }
 
+/// What was started before anybody is let in.
+struct Parts {
+    store: Arc<dyn StateStore>,
+    metrics: Arc<Metrics>,
+    edge: Arc<Edge>,
+    /// What the cluster says about namespaces.
+    known: Arc<Known>,
+    publishing: Publishing,
+    publisher: Publisher,
+}
+
 /// A server that takes alerts. To be ended with [`Running::stop`]; dropping it leaves it running.
 pub struct Running {
     address: SocketAddr,
@@ -166,20 +183,15 @@ pub struct Running {
     publisher: Publisher,
     /// For what is being published to end.
     drain: Duration,
+    known: Arc<Known>,
     stop: CancellationToken,
     tasks: TaskTracker,
     serving: JoinHandle<DrainReport>,
 }
 
 impl Running {
-    fn spawn(
-        settings: &Settings,
-        store: Arc<dyn StateStore>,
-        metrics: Arc<Metrics>,
-        edge: Arc<Edge>,
-        (publishing, publisher): (Publishing, Publisher),
-        listeners: Reserved<Bound>,
-    ) -> Self {
+    fn spawn(settings: &Settings, parts: Parts, listeners: Reserved<Bound>) -> Self {
+        let Parts { store, metrics, edge, known, publishing, publisher } = parts;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let Bound { listener, address } = listeners.main;
@@ -200,6 +212,7 @@ impl Running {
             store,
             metrics,
             edge,
+            known,
             publishing,
             publisher,
             drain: settings.edge.timeouts.drain,
@@ -233,12 +246,19 @@ impl Running {
         &self.metrics
     }
 
-    /// Decides by these rules from now on.
-    pub fn apply(&self, normaliser: Normaliser, policy: Policy) {
+    /// Learns from the cluster until it is stopped. Nothing waits for it.
+    fn watch(&self, cluster: Cluster, config_map: String) {
+        let watch = seawall_classify::watch(cluster, config_map, Arc::clone(&self.known), self.stop.clone());
+        self.tasks.spawn(watch);
+    }
+
+    /// Classes and decides by these rules from now on.
+    pub fn apply(&self, settings: &Settings) {
+        let normaliser = settings.build_normaliser(&self.known, &self.metrics);
         // Signals first carry what the new rules group by, then the rules ask for it: the other way round, signals in
         // between would lack it and be left out of their groups.
         self.edge.set_normaliser(Arc::new(normaliser));
-        self.store.set_policy(Arc::new(self.publishing.policy(policy)));
+        self.store.set_policy(Arc::new(self.publishing.policy(settings.policy.clone())));
     }
 
     /// Ends it: readiness says no, the listener closes after the drain delay, what was begun is answered within the

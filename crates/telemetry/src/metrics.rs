@@ -9,8 +9,8 @@ use prometheus_client::registry::Registry;
 
 use crate::families::{
     AuthLabel, AuthMetrics, DecidedLabel, DurationFamily, Durations, HttpLabel, MethodLabel, OperationLabel,
-    OutcomeLabel, ReceivedLabel, RejectedLabel, RouteLabel, RouteMetrics, SinkErrorLabel, SinkMetrics,
-    SourceMetrics, StoreErrorLabel, StoreMetrics, StormLabel, StormMetrics, VerbLabel,
+    OutcomeLabel, PolicyLabel, ReceivedLabel, RejectedLabel, RouteLabel, RouteMetrics, SinkErrorLabel,
+    SinkMetrics, SourceMetrics, StoreErrorLabel, StoreMetrics, StormLabel, StormMetrics, VerbLabel,
 };
 use crate::render::to_text_format;
 use crate::state::{StateCollector, StateSnapshot};
@@ -34,6 +34,7 @@ pub struct Metrics {
     auth: Family<AuthLabel, Counter>,
     auth_durations: DurationFamily<MethodLabel>,
     config_reloads: Family<OutcomeLabel, Counter>,
+    policy_evaluations: Family<PolicyLabel, Counter>,
     state: StateCollector,
 }
 
@@ -62,6 +63,7 @@ impl Metrics {
             auth: Family::default(),
             auth_durations: Family::new_with_constructor(Durations),
             config_reloads: Family::default(),
+            policy_evaluations: Family::default(),
             state: StateCollector::default(),
         };
         metrics.register_signals();
@@ -104,6 +106,8 @@ impl Metrics {
         let help = "Duration of the reviews that checks needed; remembered answers need none";
         registry.register("auth_duration_seconds", help, self.auth_durations.clone());
         registry.register("config_reloads", "Reloads of the configuration", self.config_reloads.clone());
+        let help = "Evaluations of classification policies";
+        registry.register("policy_evaluations", help, self.policy_evaluations.clone());
         registry.register_collector(Box::new(self.state.clone()));
     }
 
@@ -178,5 +182,10 @@ impl Metrics {
     pub fn config_reload(&self, taken: bool) {
         let outcome = if taken { "success" } else { "failure" };
         self.config_reloads.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// What came of asking a classification policy. Both are words of a fixed set.
+    pub fn policy_evaluation(&self, policy: &'static str, outcome: &'static str) {
+        self.policy_evaluations.get_or_create(&PolicyLabel { policy, outcome }).inc();
     }
 }

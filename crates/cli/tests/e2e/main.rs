@@ -6,6 +6,7 @@
 mod alertmanager;
 mod authentication;
 mod books;
+mod classification;
 mod commands;
 mod configuration;
 mod damage;

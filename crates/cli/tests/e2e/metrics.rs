@@ -7,7 +7,7 @@ use seawall_testkit::{Alert, Client, SmallDisk, eventually};
 use crate::support::{SOON, fire, name_of, samples, scene};
 
 /// The families of the contract that belong to what exists.
-const FAMILIES: [&str; 24] = [
+const FAMILIES: [&str; 25] = [
     "seawall_signals_received",
     "seawall_decisions",
     "seawall_signals_rejected",
@@ -31,6 +31,7 @@ const FAMILIES: [&str; 24] = [
     "seawall_http_request_duration_seconds",
     "seawall_http_requests_in_flight",
     "seawall_config_reloads",
+    "seawall_policy_evaluations",
     "seawall_build",
 ];
 
@@ -41,7 +42,13 @@ const ELSEWHERE: &str = "seawall_state_losses";
 async fn every_metric_moves() {
     let scene = scene().await;
     let disk = SmallDisk::mount(&scene, "disk", 96);
-    let seawall = scene.seawall("seawall").data_dir(disk.path().join("data")).start().await;
+    let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/policies");
+    let seawall = scene
+        .seawall("seawall")
+        .data_dir(disk.path().join("data"))
+        .config(&format!("classify: {{policyDir: '{policies}'}}\n"))
+        .start()
+        .await;
     let client = seawall.client();
     let mut moved = BTreeSet::new();
 

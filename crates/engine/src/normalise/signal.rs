@@ -8,7 +8,7 @@ use seawall_model::{
     priority_of, remediation_path_of,
 };
 
-use super::{MAX_PART, Normaliser, Rejection};
+use super::{MAX_PART, Normaliser, Rejection, is_environment};
 
 /// A signal before its identity is fixed. Texts that are not known are empty.
 pub(super) struct Draft<'a> {
@@ -49,9 +49,9 @@ impl Normaliser {
                 return Err(Rejection::TooLong { part, bytes: text.len() });
             }
         }
-        let environment = self.environments.of(namespace);
+        let environment = self.environment(namespace);
         let priority = priority_of(draft.severity, &environment);
-        Ok(Signal {
+        let mut signal = Signal {
             fingerprint: Fingerprint::of(
                 (!cluster.is_empty()).then_some(cluster),
                 [name, namespace, kind, resource],
@@ -73,7 +73,17 @@ impl Normaliser {
             firing_time: draft.firing_time,
             grouping: draft.grouping,
             detail: Detail { signal_type: draft.signal_type, source, payload, context },
-        })
+        };
+        if let Some(classify) = &self.classify {
+            classify.refine(&mut signal);
+        }
+        Ok(signal)
+    }
+
+    fn environment(&self, namespace: &str) -> CompactString {
+        let set_down = self.classify.as_ref().and_then(|classify| classify.environment(namespace));
+        let usable = set_down.filter(|environment| is_environment(environment));
+        usable.unwrap_or_else(|| self.environments.of(namespace))
     }
 }
 

@@ -80,6 +80,12 @@ impl Sources {
 
     /// Reads and validates.
     pub fn load(&self) -> Result<Loaded, ConfigErrors> {
+        let (config, given) = self.read()?;
+        self.validated(config, given)
+    }
+
+    /// Reads without validating: what is said, and where.
+    pub(crate) fn read(&self) -> Result<(Config, Node), ConfigErrors> {
         let mut given = match &self.file {
             Some(path) => read_file(path)?,
             None => Node::empty(),
@@ -90,7 +96,10 @@ impl Sources {
         for layer in self.options() {
             given = given.overlaid(layer);
         }
-        let config: Config = de::read(&given)?;
+        Ok((de::read(&given)?, given))
+    }
+
+    pub(crate) fn validated(&self, config: Config, given: Node) -> Result<Loaded, ConfigErrors> {
         let (settings, warnings) = validate(&config, &given, self.flags.allow_anonymous)?;
         Ok(Loaded { config, settings, warnings, given })
     }

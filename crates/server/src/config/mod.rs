@@ -26,6 +26,6 @@ pub use error::{ConfigError, ConfigErrors, KeyPath, Origin, Step};
 pub use keys::schema;
 pub use load::{Flags, Loaded, Sources};
 pub use reference::reference;
-pub use settings::{Settings, SinkSettings, StateSettings};
+pub use settings::{ClassifySettings, Settings, SinkSettings, StateSettings};
 pub use tree::*;
 pub use units::{Period, Size};

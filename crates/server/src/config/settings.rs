@@ -3,13 +3,15 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use seawall_classify::{Classifier, Known, Policies};
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
 use seawall_ingest::{EdgeSettings, ReviewSettings};
 use seawall_model::Policy;
 use seawall_sink::KubernetesSettings;
 use seawall_store::{RedisMode, RedisOptions};
-use seawall_telemetry::LogFormat;
+use seawall_telemetry::{LogFormat, Metrics};
 
 use super::secrets::place;
 
@@ -21,6 +23,7 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     pub edge: EdgeSettings,
     pub normaliser: NormaliserConfig,
+    pub classify: ClassifySettings,
     pub policy: Policy,
     /// How it is found out who is asking; nothing when everybody may do everything.
     pub reviews: Option<ReviewSettings>,
@@ -34,13 +37,32 @@ pub struct Settings {
 impl Settings {
     /// Whether anything needs a Kubernetes cluster.
     pub const fn wants_cluster(&self) -> bool {
-        self.reviews.is_some() || matches!(self.sink, SinkSettings::Kubernetes(_))
+        self.classify.kubernetes || self.reviews.is_some() || matches!(self.sink, SinkSettings::Kubernetes(_))
     }
 
-    /// What turns alerts into signals, for these rules.
-    pub fn build_normaliser(&self) -> Normaliser {
-        Normaliser::new(&self.normaliser, &self.policy)
+    /// What turns alerts into signals, for these rules and with what is `known` at the time.
+    pub fn build_normaliser(&self, known: &Arc<Known>, metrics: &Arc<Metrics>) -> Normaliser {
+        let normaliser = Normaliser::new(&self.normaliser, &self.policy);
+        let ClassifySettings { kubernetes, policies, .. } = &self.classify;
+        match (kubernetes, policies) {
+            // Nobody has anything to say.
+            (false, None) => normaliser,
+            _ => {
+                let classifier = Classifier::new(Arc::clone(known), policies.clone(), Arc::clone(metrics));
+                normaliser.asking(Arc::new(classifier))
+            }
+        }
     }
+}
+
+/// What is asked about the class of a signal beside the tables.
+#[derive(Clone, Debug)]
+pub struct ClassifySettings {
+    /// Whether the cluster is.
+    pub kubernetes: bool,
+    /// The name of the ConfigMap.
+    pub config_map: String,
+    pub policies: Option<Arc<Policies>>,
 }
 
 /// Where requests are written.

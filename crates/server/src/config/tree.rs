@@ -5,6 +5,7 @@ mod sink;
 mod state;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use seawall_engine::normalise::NormaliserConfig;
@@ -213,16 +214,37 @@ fn texts(words: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
     words.into_iter().map(Into::into).collect()
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Classify {
     /// Namespaces and their environment (`production`, `staging`, `development` or a name of your own). Namespaces
-    /// that are not listed go by their names: `prod*`, `staging*` and `dev*`, else `unknown`.
+    /// that are not listed go by their names: `prod*`, `staging*` and `dev*`, else `unknown`. What the cluster says comes
+    /// before this.
     pub environments: BTreeMap<String, String>,
     /// Values of the label `severity` and what they mean, in addition to the usual ones: `critical`, `page`, `error`,
     /// `sev1`, `p1` and `high` are critical; `info`, `none` and `low` are info; anything else is warning. Case does
     /// not matter.
     pub severity: BTreeMap<String, Severity>,
+    /// Directory of policies in Rego, files `*.rego`, that have the last word about environment, priority and path. They are
+    /// read again when a file changes.
+    pub policy_dir: Option<PathBuf>,
+    /// Whether the label `environment` of namespaces and the ConfigMap are watched; without it in a cluster only. Read at
+    /// start only.
+    pub kubernetes: Option<bool>,
+    /// ConfigMap in our own namespace that says the environments of namespaces that have no label. Read at start only.
+    pub config_map: String,
+}
+
+impl Default for Classify {
+    fn default() -> Self {
+        Self {
+            environments: BTreeMap::new(),
+            severity: BTreeMap::new(),
+            policy_dir: None,
+            kubernetes: None,
+            config_map: "seawall-environments".to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,7 @@
 //! From what is written to what makes sense.
 
 mod auth;
+mod classify;
 mod sink;
 mod state;
 
@@ -47,7 +48,7 @@ pub(crate) fn validate(
         ..EdgeSettings::default()
     };
     check.identity(config);
-    check.classify(config);
+    let classify = check.classify(&config.classify);
     let policy = check.policy(config);
     let reviews = check.auth(config, &policy);
     let state = check.state(config);
@@ -59,6 +60,7 @@ pub(crate) fn validate(
                 metrics_listen,
                 edge,
                 normaliser: normaliser(config),
+                classify,
                 policy,
                 reviews,
                 state,
@@ -261,22 +263,6 @@ impl Check<'_> {
     fn label(&mut self, name: &str, path: KeyPath) {
         if name.trim().is_empty() {
             self.fail(path, "a name is expected, not empty text");
-        }
-    }
-
-    fn classify(&mut self, config: &Config) {
-        for (namespace, environment) in &config.classify.environments {
-            if environment.is_empty() || environment.len() > 63 {
-                let path = KeyPath::from("classify.environments").key(namespace);
-                self.fail(path, "the name of an environment has 1 to 63 bytes");
-            }
-        }
-        let mut seen = BTreeSet::new();
-        for word in config.classify.severity.keys() {
-            if !seen.insert(word.to_lowercase()) {
-                let path = KeyPath::from("classify.severity").key(word);
-                self.fail(path, format!("`{word}` is listed twice; case does not matter"));
-            }
         }
     }
 

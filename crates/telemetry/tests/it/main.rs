@@ -26,6 +26,7 @@ fn metrics_that_have_moved() -> Metrics {
     let auth = metrics.auth("token_review");
     auth.count(AuthOutcome::Denied);
     auth.duration().observe(0.002);
+    metrics.policy_evaluation("priority", "ok");
     metrics.set_state_source(|| StateSnapshot {
         store: "embedded",
         sink: "store",
@@ -79,6 +80,7 @@ fn every_family_of_the_contract_is_shown_with_its_name_and_labels() {
         "seawall_auth_total{method=\"token_review\",outcome=\"denied\"} 1",
         "seawall_auth_duration_seconds_count{method=\"token_review\"} 1",
         "seawall_config_reloads_total{outcome=\"success\"} 1",
+        "seawall_policy_evaluations_total{policy=\"priority\",outcome=\"ok\"} 1",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is missing in\n{text}");
     }

@@ -189,3 +189,50 @@ fn an_alert_that_is_too_long_to_keep_keeps_its_short_labels() {
     assert_eq!(kept["startsAt"], "2027-01-15T07:00:00Z");
     assert!(kept["generatorURL"].as_str().unwrap().len() > 2_000);
 }
+
+/// Sets down environments, and puts what it was given into the path.
+#[derive(Debug)]
+struct Scripted(&'static str);
+
+impl Classify for Scripted {
+    fn environment(&self, namespace: &str) -> Option<CompactString> {
+        (namespace == "shop").then(|| self.0.into())
+    }
+
+    fn refine(&self, signal: &mut Signal) {
+        if signal.identity.name == "Refined" {
+            signal.path = RemediationPath::Manual;
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_is_set_down_for_a_namespace_comes_before_the_table_and_both_before_the_patterns() {
+    let asking = |set_down| {
+        let table = |config: &mut NormaliserConfig, _: &mut Policy| {
+            config.environments = [("shop".into(), "staging".into())].into();
+        };
+        normaliser(table).asking(Arc::new(Scripted(set_down)))
+    };
+    let of = |set_down, text: &str| try_normalise(&asking(set_down), text).unwrap();
+    let signal = of("production", "alertname=A, namespace=shop, severity=critical");
+    assert_eq!((signal.environment.as_str(), signal.priority), ("production", Priority::P0));
+    assert_eq!(signal.path, RemediationPath::Aggressive);
+    assert_eq!(of("production", "alertname=A, namespace=dev-1").environment, "development");
+    for unusable in ["", "a\nb", "1234567890123456789012345678901234567890123456789012345678901234"] {
+        assert_eq!(of(unusable, "alertname=A, namespace=shop").environment, "staging", "{unusable:?}");
+    }
+}
+
+#[test]
+fn who_refines_a_signal_has_the_last_word() {
+    let asking = normaliser(|_, _| ()).asking(Arc::new(Scripted("")));
+    assert!(asking.is_slow() && !normaliser(|_, _| ()).is_slow());
+    let path = |text: &str| try_normalise(&asking, text).unwrap().path;
+    assert_eq!(path("alertname=Refined, namespace=prod, severity=critical"), RemediationPath::Manual);
+    assert_eq!(path("alertname=Other, namespace=prod, severity=critical"), RemediationPath::Aggressive);
+}
