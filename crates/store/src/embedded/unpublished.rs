@@ -95,6 +95,15 @@ impl Unpublished {
 }
 
 impl Live {
+    /// Takes note that a request is to be published, unless somebody deleted it where it was.
+    pub(super) fn unpublish(&mut self, reference: &RequestRef) {
+        // One that cannot be read is told in vain, which harms nobody.
+        let placement = self.disk.tables.placement(reference).unwrap_or_default();
+        if !placement.is_some_and(|placement| placement.deleted) {
+            self.unpublished.note(reference.clone());
+        }
+    }
+
     /// Notes where a request exists and since which change.
     pub(super) fn place(
         &mut self,
@@ -103,9 +112,6 @@ impl Live {
         extra: &mut Extra,
     ) -> Result<(), StoreError> {
         let known = self.placement(reference, extra)?;
-        if known.as_ref().is_some_and(|known| known.deleted) {
-            self.unpublished.settle(reference);
-        }
         if known.is_some_and(|known| known.deleted || known.sequence > placement.sequence) {
             return Ok(());
         }

@@ -358,7 +358,9 @@ impl Live {
             self.disk.skip();
         }
         if policy.published {
-            publications.iter().for_each(|it| self.unpublished.note(it.reference.clone()));
+            for publication in &publications {
+                self.unpublish(&publication.reference);
+            }
         }
         self.unpublished.tell();
         let mut changes: Vec<Change> = publications.into_iter().map(|it| change(it, sequence)).collect();

@@ -142,7 +142,9 @@ pub async fn a_deleted_request_releases_its_problem_without_a_cooldown<S: StoreU
     let deleted = scene.request(&reference).await;
     assert!(deleted.placement.is_some_and(|placement| placement.deleted));
     assert_eq!(deleted.status.and_then(|status| status.overall_phase).as_deref(), Some("Cancelled"));
-    all_told(&mut scene, &mut told).await;
+    let told_of_both = all_told(&mut scene, &mut told).await;
+    assert_eq!(told_of_both.into_iter().filter(|it| *it == reference).count(), 1, "only when it was new");
+    assert_eq!(all_told(&mut scene, &mut told).await, []);
     scene.crash().await;
     let mut told = scene.store().unpublished().unwrap();
     assert_eq!(all_told(&mut scene, &mut told).await, [], "it is not to be published again");
