@@ -93,7 +93,7 @@ async fn a_request_that_is_elsewhere_is_answered_with_where_it_is() {
 async fn the_status_of_a_request_is_set_where_it_lives() {
     let (server, _) = server().await;
     let answer = server.client().set_phase("prod", "rr-0000000000000001-1", "Completed").await;
-    assert_eq!(answer.status, 409);
+    assert_eq!(answer.status.as_u16(), 409);
     assert!(answer.json()["detail"].as_str().unwrap().contains("kubectl patch rr"), "{}", answer.json());
 }
 
@@ -103,7 +103,7 @@ async fn a_sink_that_is_down_is_named_and_does_not_keep_alerts_out() {
     let client = server.client();
     let check = async || {
         let answer = client.get("/readyz").await.unwrap();
-        assert_eq!(answer.status, 200);
+        assert_eq!(answer.status.as_u16(), 200);
         answer.json()["checks"]["sink"].as_str().unwrap().to_owned()
     };
     assert_eq!(check().await, "ok");

@@ -13,6 +13,7 @@ use seawall_cluster::{ApiError, call};
 use seawall_model::{RemediationRequest, RequestRef, Stopwatch};
 use seawall_telemetry::SinkMetrics;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::object::{MANAGER, Seen};
 
@@ -42,7 +43,7 @@ impl Objects {
     pub(crate) async fn apply(
         &self,
         place: &RequestRef,
-        object: &RemediationRequest,
+        object: &Value,
         dry_run: bool,
     ) -> Result<(bool, Seen), ApiError> {
         let params = PatchParams { dry_run, ..PatchParams::apply(MANAGER) };

@@ -33,7 +33,7 @@ const RETRY: ExponentialBuilder = ExponentialBuilder::new()
 pub(crate) async fn check_definition(writer: Arc<Writer>, status: Arc<Status>, stop: CancellationToken) {
     let mut said = None;
     for wait in RETRY.build() {
-        let problem = problem(writer.objects()).await;
+        let problem = problem(&writer).await;
         status.set_definition(problem.clone());
         match &problem {
             None => break,
@@ -51,19 +51,22 @@ pub(crate) async fn check_definition(writer: Arc<Writer>, status: Arc<Status>, s
     }
     let place =
         RequestRef { namespace: writer.fallback().clone(), id: RequestId { prefix: 0, generation: 1 } };
-    if let Err(error) = writer.objects().apply(&place, &sample(&place), true).await {
+    let tried = async { writer.objects().apply(&place, &writer.written(&sample(&place))?, true).await };
+    if let Err(error) = tried.await {
         tracing::warn!(%error, namespace = %place.namespace, "a request that was made for a trial was refused");
     }
 }
 
 /// What is wrong, as a sentence; nothing when all is well.
-async fn problem(objects: &Objects) -> Option<String> {
-    match installed(objects).await {
+async fn problem(writer: &Writer) -> Option<String> {
+    match installed(writer.objects()).await {
         Ok(installed) => {
             let missing = missing_fields(&RemediationRequest::crd(), &installed);
+            writer.leave_out(missing.clone());
             (!missing.is_empty()).then(|| {
                 format!(
-                    "the installed definition of RemediationRequest does not know {}, which the server would drop; {INSTALL}",
+                    "the installed definition of RemediationRequest does not know {}, so requests are written without; \
+                     {INSTALL}",
                     missing.join(", ")
                 )
             })

@@ -3,6 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
+use serde_json::Value;
 
 /// The fields of `ours` that the server would drop without a word, because `installed` does not know them; as
 /// `spec.stormAggregation.pattern`.
@@ -26,6 +27,25 @@ pub(crate) fn missing_fields(
         }
     }
     missing
+}
+
+/// Takes out of an object what `path` names, as [`missing_fields`] writes it.
+pub(crate) fn leave_out(object: &mut Value, path: &str) {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let Some(fields) = object.as_object_mut() else { return };
+    match (first.strip_suffix("[]"), rest) {
+        (Some(list), Some(rest)) => {
+            let items = fields.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+            items.for_each(|item| leave_out(item, rest));
+        }
+        (None, Some("*")) => drop(fields.remove(first)),
+        (None, Some(rest)) => {
+            if let Some(inner) = fields.get_mut(first) {
+                leave_out(inner, rest);
+            }
+        }
+        (_, None) => drop(fields.remove(first)),
+    }
 }
 
 fn schema_of(
@@ -81,6 +101,7 @@ fn takes_any(schema: &JSONSchemaProps) -> bool {
 mod tests {
     use kube::CustomResourceExt;
     use seawall_model::RemediationRequest;
+    use serde_json::json;
 
     use super::*;
 
@@ -124,6 +145,13 @@ mod tests {
             "spec.stormAggregation.successorRef",
         ];
         assert_eq!(missing, expected);
+        let mut object = json!({"spec": {
+            "signalName": "Down", "relatedRequests": ["rr"], "signalLabels": {"a": "b"},
+            "stormAggregation": {"rule": "r", "successorRef": "rr", "affectedResources": [{"kind": "Pod", "count": 1}]},
+        }});
+        missing.iter().for_each(|path| leave_out(&mut object, path));
+        let storm = json!({"rule": "r", "affectedResources": [{"kind": "Pod"}]});
+        assert_eq!(object, json!({"spec": {"signalName": "Down", "stormAggregation": storm}}));
     }
 
     #[test]

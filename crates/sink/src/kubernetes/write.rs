@@ -12,13 +12,16 @@
 
 use compact_str::CompactString;
 use moka::future::Cache;
+use parking_lot::RwLock;
 use seawall_cluster::{ApiError, ApiFailure};
-use seawall_model::{RequestId, RequestRef};
+use seawall_model::{RemediationRequest, RequestId, RequestRef};
 use seawall_store::{Placement, RequestRecord};
 use seawall_telemetry::SinkMetrics;
+use serde_json::Value;
 
 use super::api::Objects;
 use super::object::{Known, Seen, Verdict, Version, judge, object};
+use super::schema::leave_out;
 
 /// Objects whose resource version is remembered; those written or seen last. One that is not among them costs a call more.
 const REMEMBERED: u64 = 16_384;
@@ -55,6 +58,8 @@ pub(crate) struct Writer {
     policy: NamespacePolicy,
     fallback: CompactString,
     metrics: SinkMetrics,
+    /// Fields that the installed definition does not know. The server would refuse everything that has one of them.
+    left_out: RwLock<Vec<String>>,
 }
 
 /// What to do after a refusal.
@@ -93,7 +98,8 @@ impl Writer {
         fallback: CompactString,
         metrics: SinkMetrics,
     ) -> Self {
-        Self { objects, known: Cache::new(REMEMBERED), policy, fallback, metrics }
+        let known = Cache::new(REMEMBERED);
+        Self { objects, known, policy, fallback, metrics, left_out: RwLock::default() }
     }
 
     pub(crate) const fn objects(&self) -> &Objects {
@@ -102,6 +108,19 @@ impl Writer {
 
     pub(crate) const fn fallback(&self) -> &CompactString {
         &self.fallback
+    }
+
+    /// Writes objects without these fields from now on.
+    pub(crate) fn leave_out(&self, fields: Vec<String>) {
+        *self.left_out.write() = fields;
+    }
+
+    /// The object as the server takes it.
+    pub(crate) fn written(&self, object: &RemediationRequest) -> Result<Value, ApiError> {
+        let unwritable = |error| ApiError::new(ApiFailure::Protocol, format!("unwritable object: {error}"));
+        let mut object = serde_json::to_value(object).map_err(unwritable)?;
+        self.left_out.read().iter().for_each(|field| leave_out(&mut object, field));
+        Ok(object)
     }
 
     /// Takes note of an object that was seen. Sightings come in any order; the latest counts. Returns whether it shows less
@@ -177,7 +196,7 @@ impl Writer {
         if let Some(known) = known.as_ref().filter(|known| known.version >= Version::of(record)) {
             return Ok(Written::Unchanged(placement(place, known)));
         }
-        let object = object(record, place, known.as_ref());
+        let object = self.written(&object(record, place, known.as_ref()))?;
         let applied = self.objects.apply(place, &object, false).await;
         let (created, seen) = applied.inspect_err(|error| self.metrics.error(error.class.as_str()))?;
         let now = seen.known();
