@@ -140,13 +140,14 @@ impl Watcher {
         Ok(())
     }
 
-    /// An object is not there any more, or does not carry our label any more.
+    /// An object is not there any more, or does not carry our label any more. A server that has just started, and does not know
+    /// the kind yet, is no witness.
     async fn gone(&self, request: &RequestRef, place: &RequestRef) {
         self.worker.writer.forget(place).await;
         for wait in RETRY.build() {
             match self.worker.writer.objects().get(place).await {
                 Ok(_) => return,
-                Err(error) if matches!(error.class, ApiFailure::NotFound | ApiFailure::KindMissing) => break,
+                Err(error) if error.class == ApiFailure::NotFound => break,
                 Err(_) => tokio::time::sleep(wait).await,
             }
         }
