@@ -14,8 +14,8 @@ use super::node::{Key, Node, Value};
 
 /// Sections and keys of the product that this version does not have yet. Whoever writes them has read about them
 /// somewhere, and is helped more by being told so than by a guess at another key.
-const LATER: [&str; 8] =
-    ["auth", "rateLimit", "freshness", "sources", "tls", "trustedProxies", "policyDir", "otlpEndpoint"];
+const LATER: [&str; 7] =
+    ["identitiesFile", "rateLimit", "freshness", "sources", "tls", "trustedProxies", "otlpEndpoint"];
 
 pub(crate) fn read<T: de::DeserializeOwned>(node: &Node) -> Result<T, ConfigError> {
     T::deserialize(NodeDeserializer(node)).map_err(|mut fault| {

@@ -20,7 +20,8 @@ impl Check<'_> {
         }
         let cache_ttl = self.lasting(kubernetes.cache_ttl, "auth.kubernetes.cacheTtl").into();
         if !kubernetes.is_enabled() {
-            if *kubernetes != KubernetesAuth::default() {
+            let unused = KubernetesAuth { enabled: kubernetes.enabled, ..KubernetesAuth::default() };
+            if *kubernetes != unused {
                 self.warn("auth.kubernetes", "is not used; `enabled: true` is missing");
             }
             return None;
