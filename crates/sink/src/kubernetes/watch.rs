@@ -55,7 +55,8 @@ impl Watcher {
         let api: Api<Seen> = Api::all(self.worker.writer.objects().client().clone());
         let config = watcher::Config::default().labels(SELECTOR);
         let events = watcher::watcher(api, config).default_backoff();
-        stop.run_until_cancelled(self.follow(events)).await;
+        // Boxed, because the library's stream is much larger than everything else that waits here.
+        stop.run_until_cancelled(Box::pin(self.follow(events))).await;
     }
 
     async fn follow(mut self, events: impl Stream<Item = watcher::Result<Event<Seen>>>) {
