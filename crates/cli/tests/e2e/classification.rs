@@ -140,7 +140,7 @@ async fn a_kubeconfig_that_cannot_be_used_is_told_at_the_start() {
     let refusal = scene.seawall("seawall").config(config).kubeconfig(missing).try_start().await;
     let refusal = refusal.expect_err("there is no cluster");
     assert_eq!(refusal.code, Some(2), "{}", refusal.said);
-    assert!(refusal.said.contains("classify.kubernetes: false"), "{}", refusal.said);
+    assert!(refusal.said.contains("`classify.kubernetes`"), "{}", refusal.said);
     assert!(refusal.said.contains("KUBECONFIG"), "{}", refusal.said);
 }
 
