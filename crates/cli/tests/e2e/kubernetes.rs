@@ -83,7 +83,7 @@ async fn a_storm_is_one_resource_that_counts_all() {
     let plane = control_plane(&scene).await;
     let seawall = publishing(&scene, &plane).start().await;
     let alerts: Vec<_> =
-        (0..200).map(|pod| Alert::new("PodCrashLooping", "prod", &format!("web-{pod}"))).collect();
+        (0..200).map(|pod| Alert::new("PodCrashLooping", "prod", format!("web-{pod}"))).collect();
     fire_at_once(&seawall.client(), &alerts).await;
     become_so(&plane, "prod", |resources| resources.iter().map(count).sum::<u64>() == 200).await;
     let resources = resources(&plane, "prod");
