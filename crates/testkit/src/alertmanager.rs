@@ -1,5 +1,6 @@
 //! The real Alertmanager.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct AlertmanagerOptions {
     pub group_wait: String,
     pub group_interval: String,
     pub repeat_interval: String,
+    /// The file with the bearer token that it shows to its receivers.
+    pub credentials_file: Option<PathBuf>,
 }
 
 impl Default for AlertmanagerOptions {
@@ -27,11 +30,31 @@ impl Default for AlertmanagerOptions {
             group_wait: "1s".into(),
             group_interval: "1s".into(),
             repeat_interval: "1h".into(),
+            credentials_file: None,
         }
     }
 }
 
-/// A running `prometheus-alertmanager` that sends everything to one webhook.
+impl AlertmanagerOptions {
+    fn config(&self, webhooks: &[String]) -> String {
+        let Self { group_by, group_wait, group_interval, repeat_interval, credentials_file } = self;
+        let mut config = format!(
+            "route:\n  receiver: seawall\n  group_by: [{group_by}]\n  group_wait: {group_wait}\n  \
+             group_interval: {group_interval}\n  repeat_interval: {repeat_interval}\n\
+             receivers:\n- name: seawall\n  webhook_configs:\n"
+        );
+        for webhook in webhooks {
+            config += &format!("  - url: {webhook}\n    send_resolved: true\n");
+            if let Some(file) = credentials_file {
+                let file = file.display();
+                config += &format!("    http_config: {{authorization: {{credentials_file: {file}}}}}\n");
+            }
+        }
+        config
+    }
+}
+
+/// A running `prometheus-alertmanager` that sends everything to one webhook, or to each of several.
 #[derive(Debug)]
 pub struct Alertmanager {
     command: CommandLine,
@@ -43,7 +66,7 @@ pub struct Alertmanager {
 struct CommandLine {
     name: String,
     args: Vec<String>,
-    log: std::path::PathBuf,
+    log: PathBuf,
 }
 
 impl CommandLine {
@@ -56,15 +79,18 @@ impl CommandLine {
 impl Alertmanager {
     /// `name` tells several apart; `webhook` is the URL it sends to.
     pub async fn start(scene: &Scene, name: &str, webhook: &str, options: &AlertmanagerOptions) -> Self {
-        let AlertmanagerOptions { group_by, group_wait, group_interval, repeat_interval } = options;
-        let config = scene.file(
-            &format!("{name}.yml"),
-            &format!(
-                "route:\n  receiver: seawall\n  group_by: [{group_by}]\n  group_wait: {group_wait}\n  \
-                 group_interval: {group_interval}\n  repeat_interval: {repeat_interval}\n\
-                 receivers:\n- name: seawall\n  webhook_configs:\n  - url: {webhook}\n    send_resolved: true\n"
-            ),
-        );
+        Self::start_for(scene, name, &[webhook.to_owned()], options).await
+    }
+
+    /// Sends everything to every one of the webhooks, as it does for receivers that are replicas without a balancer
+    /// in front of them.
+    pub async fn start_for(
+        scene: &Scene,
+        name: &str,
+        webhooks: &[String],
+        options: &AlertmanagerOptions,
+    ) -> Self {
+        let config = scene.file(&format!("{name}.yml"), &options.config(webhooks));
         let listen = loopback(free_port());
         let args = vec![
             format!("--config.file={}", config.display()),

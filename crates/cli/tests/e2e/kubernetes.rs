@@ -9,7 +9,7 @@ use crate::support::{SOON, fire, fire_at_once, samples, scene};
 const KUBERNETES: &str = "sink: {kind: kubernetes, kubernetes: {fallbackNamespace: seawall, qps: 500, burst: 500}}\n\
                           publish: {breaker: {open: 1s}}";
 
-async fn control_plane(scene: &Scene) -> ControlPlane {
+pub async fn control_plane(scene: &Scene) -> ControlPlane {
     let plane = ControlPlane::start(scene).await;
     plane.install_crd();
     plane.namespace("prod");
@@ -22,13 +22,17 @@ fn publishing(scene: &Scene, plane: &ControlPlane) -> SeawallBuilder {
 }
 
 /// The resources in a namespace.
-fn resources(plane: &ControlPlane, namespace: &str) -> Vec<Value> {
+pub fn resources(plane: &ControlPlane, namespace: &str) -> Vec<Value> {
     let list = plane.kubectl(&["get", "rr", "-n", namespace, "-o", "json"]);
     serde_json::from_str::<Value>(&list).unwrap()["items"].as_array().unwrap().clone()
 }
 
 /// Waits until resources are as they should be.
-async fn become_so(plane: &ControlPlane, namespace: &str, are_so: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+pub async fn become_so(
+    plane: &ControlPlane,
+    namespace: &str,
+    are_so: impl Fn(&[Value]) -> bool,
+) -> Vec<Value> {
     eventually(SOON, || async {
         let resources = resources(plane, namespace);
         if are_so(&resources) { Ok(resources) } else { Err(json!(resources).to_string()) }
@@ -36,7 +40,7 @@ async fn become_so(plane: &ControlPlane, namespace: &str, are_so: impl Fn(&[Valu
     .await
 }
 
-fn count(resource: &Value) -> u64 {
+pub fn count(resource: &Value) -> u64 {
     resource["spec"]["deduplication"]["occurrenceCount"].as_u64().unwrap()
 }
 

@@ -22,6 +22,7 @@ async fn one_body_of_forty_five_thousand_alerts_is_taken_in_bounded_memory() {
         group_wait: "20s".into(),
         group_interval: "5m".into(),
         repeat_interval: "1h".into(),
+        ..Default::default()
     };
     let url = seawall.url("/webhook/prometheus");
     let alertmanager = Alertmanager::start(&scene, "alertmanager", &url, &options).await;

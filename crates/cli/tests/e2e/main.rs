@@ -13,6 +13,7 @@ mod damage;
 mod definition;
 mod deploy;
 mod doctor;
+mod examples;
 mod full_disk;
 mod hostile;
 mod kubernetes;

@@ -5,8 +5,10 @@ mod cluster;
 mod disk;
 mod mixed;
 mod outages;
+mod resources;
 mod sentinel;
 mod shared;
+mod whole_path;
 
 use std::time::Duration;
 
