@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn the_words_of_a_monitored_command_are_read_back() {
-        let line = r#"1700000000.123456 [0 127.0.0.1:4711] "EVAL" "a\"b\\c\n" "2" "k" "{k}:never" "\x00\xffz" """#;
+        let line =
+            r#"1700000000.123456 [0 127.0.0.1:4711] "EVAL" "a\"b\\c\n" "2" "k" "{k}:never" "\x00\xffz" """#;
         let words = words(line).unwrap();
         assert_eq!(words[1], b"a\"b\\c\n");
         let call = call_of(words).unwrap();
