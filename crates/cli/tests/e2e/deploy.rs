@@ -335,33 +335,26 @@ const REQUESTS: &str = "remediation.kubernaut.io";
 const DEFINITIONS: &str = "customresourcedefinitions";
 
 /// What the code does with the API.
-const NEEDED: [Right; 22] = [
+const NEEDED: [Right; 12] = [
     ("get", REQUESTS, "remediationrequests", "", "prod"),
     ("list", REQUESTS, "remediationrequests", "", ""),
     ("watch", REQUESTS, "remediationrequests", "", ""),
     ("create", REQUESTS, "remediationrequests", "", "prod"),
     ("patch", REQUESTS, "remediationrequests", "", "prod"),
     ("get", "apiextensions.k8s.io", DEFINITIONS, "remediationrequests.remediation.kubernaut.io", ""),
-    ("get", "", "namespaces", "prod", ""),
     ("list", "", "namespaces", "", ""),
     ("watch", "", "namespaces", "", ""),
-    ("list", "", "events", "", ""),
-    ("watch", "", "events", "", ""),
-    ("list", "events.k8s.io", "events", "", ""),
-    ("watch", "events.k8s.io", "events", "", ""),
     ("create", "authentication.k8s.io", "tokenreviews", "", ""),
     ("create", "authorization.k8s.io", "subjectaccessreviews", "", ""),
-    ("get", "coordination.k8s.io", "leases", "seawall-events", NAMESPACE),
-    ("create", "coordination.k8s.io", "leases", "", NAMESPACE),
-    ("update", "coordination.k8s.io", "leases", "seawall-events", NAMESPACE),
-    ("patch", "coordination.k8s.io", "leases", "seawall-events", NAMESPACE),
-    ("get", "", "configmaps", "seawall-environments", NAMESPACE),
     ("list", "", "configmaps", "seawall-environments", NAMESPACE),
     ("watch", "", "configmaps", "seawall-environments", NAMESPACE),
 ];
 
 /// What somebody who holds the pod's token must not be able to do.
-const FORBIDDEN: [Right; 29] = [
+const FORBIDDEN: [Right; 32] = [
+    ("list", "", "events", "", ""),
+    ("get", "", "namespaces", "prod", ""),
+    ("create", "coordination.k8s.io", "leases", "", NAMESPACE),
     ("update", REQUESTS, "remediationrequests", "", "prod"),
     ("delete", REQUESTS, "remediationrequests", "", "prod"),
     ("deletecollection", REQUESTS, "remediationrequests", "", "prod"),
