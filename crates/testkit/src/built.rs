@@ -18,7 +18,8 @@ pub(crate) fn find(tool: &str, program: &str) -> PathBuf {
         })
 }
 
-fn cache(tool: &str) -> PathBuf {
+/// The cache folder of a tool.
+pub(crate) fn cache(tool: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
     cache.unwrap_or_else(home).join("seawall").join(tool)

@@ -33,9 +33,7 @@ fn find(name: &str, assets: Option<&Path>, cache: &Path) -> Option<PathBuf> {
 
 /// Where `scripts/kubernetes` puts what it has built.
 fn cache() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    cache.unwrap_or_else(home).join("seawall/kubernetes").join(version())
+    crate::built::cache("kubernetes").join(version())
 }
 
 fn version() -> &'static str {
