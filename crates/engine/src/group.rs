@@ -55,9 +55,12 @@ pub(crate) fn memberships(policy: &Policy, signal: &Signal) -> Vec<Membership> {
 /// A new incident that a group counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    /// When the incident opened; with `prefix` this tells whether the slot still holds the same incident.
+    /// When the incident opened.
     pub at: Timestamp,
+    /// With `generation` this tells whether the slot still holds the same incident. The time would not: a problem may be
+    /// over and open again within one millisecond.
     pub prefix: u64,
+    pub generation: u32,
     pub incident: u32,
     /// Bit of this group in the incident's `counted_in`.
     pub bit: u8,

@@ -129,8 +129,10 @@ impl Engine {
         let rule = &arrival.policy.rules[group.rule];
         let prefix = arrival.signal.fingerprint.prefix();
         let bit = bit as u8;
+        let mut generation = 0;
         if let Some(incident) = self.incidents.get_mut(arrival.index) {
             incident.pulse.counted_in |= 1 << bit;
+            generation = incident.generation;
         }
         let counted = self.groups.entry(group.key).or_default();
         counted.window = rule.window;
@@ -138,7 +140,13 @@ impl Engine {
         if reopened {
             counted.entries.retain(|entry| entry.prefix != prefix);
         }
-        counted.entries.push_back(Entry { at: arrival.now, prefix, incident: arrival.index, bit });
+        counted.entries.push_back(Entry {
+            at: arrival.now,
+            prefix,
+            generation,
+            incident: arrival.index,
+            bit,
+        });
         if !counted.queued {
             counted.queued = true;
             self.group_checks.push(Reverse((arrival.now + rule.window, group.key)));
@@ -254,5 +262,5 @@ pub(crate) fn counts(incident: Option<&Incident>, entry: &Entry) -> bool {
 
 /// Whether a slot still holds the incident that was counted.
 pub(crate) fn is_same(incident: &Incident, entry: &Entry) -> bool {
-    incident.first_seen == entry.at && incident.fingerprint.prefix() == entry.prefix
+    incident.generation == entry.generation && incident.fingerprint.prefix() == entry.prefix
 }

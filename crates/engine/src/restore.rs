@@ -163,7 +163,8 @@ impl Restoring {
             for (bit, group) in (0u8..).zip(&opened.groups) {
                 if incident.pulse.counted_in & (1 << bit) != 0 {
                     let prefix = incident.fingerprint.prefix();
-                    let entry = Entry { at: incident.first_seen, prefix, incident: *slot, bit };
+                    let (at, generation) = (incident.first_seen, incident.generation);
+                    let entry = Entry { at, prefix, generation, incident: *slot, bit };
                     entries.push((opened.order, *group, entry));
                 }
             }

@@ -1,7 +1,7 @@
 //! Life in a storm: leaders, holds, resolution, workers, silence.
 
 use seawall_model::DecisionKind::{Accepted, Aggregated, Created, Duplicate, Resolved};
-use seawall_model::{RequestRef, Severity};
+use seawall_model::{Field, RequestRef, Severity};
 
 use crate::history::Alert;
 use crate::scene::{MINUTE, SECOND, Scene, count_of, pods};
@@ -221,6 +221,24 @@ fn a_reopened_incident_counts_once() {
     }
     assert_eq!(scene.fire(&alerts[1]).kind, Created);
     assert_eq!(scene.storms().len(), 0);
+}
+
+#[test]
+fn an_incident_that_reopens_at_the_same_moment_with_another_severity_counts_only_there() {
+    let mut scene = Scene::with(|policy| {
+        policy.cooldown = 0;
+        policy.rules[0].group_by = vec![Field::Severity];
+        policy.rules[0].threshold = 3;
+        policy.rules.truncate(1);
+    });
+    let alerts = pods("shop", "Crash", 3);
+    let first = scene.fire(&alerts[0].clone().of_severity(Severity::Critical)).request.unwrap();
+    scene.report(&first, "Completed");
+    let again = scene.fire(&alerts[0].clone().of_severity(Severity::Info));
+    assert_ne!(again.request, Some(first));
+    let critical = alerts[1..].iter().map(|alert| alert.clone().of_severity(Severity::Critical));
+    let verdicts = scene.fire_all(&critical.collect::<Vec<_>>());
+    assert!(verdicts.iter().all(|verdict| verdict.storm.is_none()), "{verdicts:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ local function decode_entries(flat)
   for at = 1, #flat, 2 do
     local member = flat[at]
     entries[#entries + 1] = {
-      at = tonumber(flat[at + 1]), member = member,
+      at = tonumber(flat[at + 1]), member = member, order = tonumber(string.sub(member, 1, 12), 16),
       bit = string.byte(member, 13), fingerprint = string.sub(member, 14),
     }
   end
@@ -18,10 +18,11 @@ local function entry_of(order, rule_bit, fingerprint)
 end
 
 -- Whether an entry still counts: members of storms count for no other rule, and a reopened problem counts only where it
--- was counted last.
+-- was counted last. The order of opening tells whether it is the same incident; the time would not: a problem may be over
+-- and open again within one millisecond.
 local function counts(entry)
   local row = incident(entry.fingerprint)
-  return row and row.first_seen == entry.at and not is_member(row)
+  return row and row.order == entry.order and not is_member(row)
     and bit.band(row.counted_in, bit.lshift(1, entry.bit)) ~= 0
 end
 

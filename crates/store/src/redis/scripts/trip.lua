@@ -122,7 +122,7 @@ local PENDING = 'pending' -- not published yet: becomes a member, and its reques
 local EARLY = 'early'     -- published and not acted upon: becomes a member, its request is superseded
 
 local function part_of(row, entry, now)
-  if not row or row.first_seen ~= entry.at then
+  if not row or row.order ~= entry.order then
     return PAST
   end
   if is_held(row) then return PENDING end
@@ -204,7 +204,7 @@ local function trip(arrival, rule, group, entries)
   local roles = {}
   for _, entry in ipairs(entries) do
     local row = incident(entry.fingerprint)
-    if row and row.first_seen == entry.at then
+    if row and row.order == entry.order then
       -- The group counts from zero after the storm, also those that do not become members.
       row.counted_in = bit.band(row.counted_in, bit.bnot(bit.lshift(1, entry.bit)))
       touch(row)

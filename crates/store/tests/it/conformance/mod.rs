@@ -39,6 +39,7 @@ macro_rules! conformance {
                 fifteen_nodes_are_one_storm_of_cluster_scoped_signals,
                 the_same_namespace_in_two_clusters_is_two_storms,
                 sixty_crashing_pods_and_a_stranger_are_a_storm_and_a_request,
+                a_problem_that_reopens_at_once_in_another_group_counts_only_there,
                 a_request_that_is_being_acted_on_is_linked_and_left_alone,
                 the_first_request_may_be_held_as_well,
             }

@@ -307,3 +307,16 @@ pub async fn the_first_request_may_be_held_as_well<S: StoreUnderTest>() {
     is_one_storm_of(&requests, 4, 4);
     assert_eq!(decisions[3].request.as_ref(), Some(&requests[0].doc.reference));
 }
+
+pub async fn a_problem_that_reopens_at_once_in_another_group_counts_only_there<S: StoreUnderTest>() {
+    let team = Field::Label("team".into());
+    let rule = StormRule { threshold: 3, ..StormRule::named("per-team", vec![team.clone()]) };
+    let scene = Scene::<S>::with(|policy| (policy.rules, policy.cooldown) = (vec![rule], 0)).await;
+    let alerts = pods("shop", "Crash", 3);
+    let of = |nth: usize, name: &str| alerts[nth].clone().with(team.clone(), name);
+    let first = scene.fire(&of(0, "red")).await.request.unwrap();
+    scene.report(&first, "Completed").await;
+    assert_ne!(scene.fire(&of(0, "blue")).await.request, Some(first));
+    let decisions = scene.fire_each(&[of(1, "red"), of(2, "red")]).await;
+    assert!(decisions.iter().all(|decision| decision.storm.is_none()), "{decisions:?}");
+}
