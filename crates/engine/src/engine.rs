@@ -43,8 +43,8 @@ pub(crate) type Agenda<T> = BinaryHeap<Reverse<(Timestamp, T)>>;
 
 /// All live state of one Seawall. Grows with open incidents and storms, never with traffic (I7).
 ///
-/// Only [`Engine::decide`], [`Engine::set_phase`], [`Engine::recall`] and [`Engine::tick`] change it; what they change
-/// is handed to the store by [`Engine::drain`].
+/// Only [`Engine::decide`], [`Engine::set_phase`], [`Engine::recall`], [`Engine::adopt`] and [`Engine::tick`] change it; what
+/// they change is handed to the store by [`Engine::drain`].
 pub struct Engine {
     pub(crate) epoch: u64,
     pub(crate) sequence: u64,

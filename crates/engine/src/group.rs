@@ -13,27 +13,60 @@ pub(crate) struct GroupKey(u128);
 impl GroupKey {
     /// The group of the signal under the rule; none when it lacks a value, for grouping needs positive evidence.
     pub(crate) fn of(rule: &StormRule, signal: &Signal) -> Option<Self> {
-        let mut hasher = Sha256::new();
-        let mut part = |text: &str| {
-            hasher.update((text.len() as u64).to_le_bytes());
-            hasher.update(text);
-        };
-        part(&rule.name);
-        part(&signal.identity.cluster);
+        let mut key = Hashed::new(&rule.name, &signal.identity.cluster);
         for field in &rule.group_by {
-            part(field.as_str());
-            part(signal.field(field)?);
+            key.field(field.as_str(), signal.field(field)?);
         }
-        let digest: [u8; 32] = hasher.finalize().into();
-        let (half, _) = digest.split_first_chunk::<16>()?;
-        Some(Self(u128::from_be_bytes(*half)))
+        Some(key.finish())
+    }
+
+    /// The group with these values, in the order of the rule's fields.
+    pub(crate) fn of_values<'a>(
+        rule: &str,
+        cluster: &str,
+        values: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let mut key = Hashed::new(rule, cluster);
+        values.into_iter().for_each(|(field, value)| key.field(field, value));
+        key.finish()
+    }
+
+    pub(crate) fn name(self) -> String {
+        format!("{:032x}", self.0)
+    }
+}
+
+struct Hashed(Sha256);
+
+impl Hashed {
+    fn new(rule: &str, cluster: &str) -> Self {
+        let mut hashed = Self(Sha256::new());
+        hashed.part(rule);
+        hashed.part(cluster);
+        hashed
+    }
+
+    fn field(&mut self, field: &str, value: &str) {
+        self.part(field);
+        self.part(value);
+    }
+
+    fn part(&mut self, text: &str) {
+        self.0.update((text.len() as u64).to_le_bytes());
+        self.0.update(text);
+    }
+
+    fn finish(self) -> GroupKey {
+        let digest: [u8; 32] = self.0.finalize().into();
+        let half = digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte));
+        GroupKey(half)
     }
 }
 
 /// The groups of a signal for those who keep groups elsewhere: the place of the rule in the policy, and a name that no
 /// other group has.
 pub fn group_names(policy: &Policy, signal: &Signal) -> Vec<(usize, String)> {
-    let named = |it: Membership| (it.rule, format!("{:032x}", it.key.0));
+    let named = |it: Membership| (it.rule, it.key.name());
     memberships(policy, signal).into_iter().map(named).collect()
 }
 

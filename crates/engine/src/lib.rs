@@ -13,8 +13,11 @@
 //!                     │ open.rs     a new incident: join, count, hold
 //!                     │ trip.rs     the count reached the threshold: promote, absorb, supersede, link
 //!                     └ resolve.rs  the problem is over
+//! adopt(open requests) when the state was lost
 //! ```
 
+mod adopt;
+mod adoption;
 mod arena;
 mod engine;
 mod explain;
@@ -32,6 +35,7 @@ mod tick;
 mod trip;
 mod view;
 
+pub use adoption::{AdoptedIncident, AdoptedStorm, Adoption, OpenRequest};
 pub use engine::{Engine, Publication, PublicationKind};
 pub use explain::{ExplainedDecision, Explanation, ToldIncident, ToldStorm};
 pub use group::{MAX_RULES, group_names};

@@ -75,7 +75,7 @@ pub(crate) struct TouchRecord {
 pub(crate) struct StormRecord {
     pub facts: StormFacts,
     pub course: StormCourse,
-    /// Of an open storm the sample follows from its members.
+    /// Of an open storm the sample follows from its members, if they are all known.
     pub sample: Option<Sample>,
 }
 
@@ -96,7 +96,7 @@ impl Engine {
             let record = StormRecord {
                 facts: storm.facts.clone(),
                 course: storm.course.clone(),
-                sample: (!storm.is_open()).then(|| storm.sample.clone()),
+                sample: (!storm.is_open() || storm.keeps_sample).then(|| storm.sample.clone()),
             };
             pack(&mut buffer, &record);
             write(Table::Storm, &index.to_be_bytes(), Some(&buffer));

@@ -104,12 +104,14 @@ impl Restoring {
             engine.holds.push(Reverse((until, Waiting::Storm(slot))));
             engine.held += 1;
         }
+        let keeps_sample = record.course.ended_at.is_none() && record.sample.is_some();
         let mut sample = record.sample.unwrap_or_default();
         sample.index();
         let storm = Storm {
             facts: record.facts,
             course: record.course,
             sample,
+            keeps_sample,
             members: Vec::new(),
             living: 0,
             unresolved: 0,
@@ -192,7 +194,7 @@ impl Restoring {
             let Some(storm) = engine.storms.get_mut(storm) else { continue };
             members.sort_unstable();
             storm.living = members.len() as u64;
-            let rebuild = storm.is_open();
+            let rebuild = storm.is_open() && !storm.keeps_sample;
             for (_, slot) in &members {
                 let Some(incident) = engine.incidents.get(*slot) else { continue };
                 storm.unresolved += u64::from(incident.pulse.resolved_at == Moment::NONE);

@@ -60,6 +60,8 @@ pub(crate) struct Storm {
     pub facts: StormFacts,
     pub course: StormCourse,
     pub sample: Sample,
+    /// Whether the sample does not follow from the members, because not all of them are known.
+    pub keeps_sample: bool,
     /// Incidents in the order in which they joined; those that moved on or ended are no longer in this storm.
     pub members: Vec<u32>,
     /// Incidents in memory that belong to it.
@@ -148,6 +150,12 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
+    pub(crate) fn new(affected: Vec<Affected>, truncated: bool) -> Self {
+        let mut sample = Self { affected, truncated, places: HashMap::new() };
+        sample.index();
+        sample
+    }
+
     /// Counts an incident that joins: everything it was seen for so far.
     pub(crate) fn join(&mut self, identity: &Identity, incident: &Incident, limit: usize) {
         let place = place_of(identity);

@@ -156,6 +156,7 @@ impl Engine {
             facts,
             course: StormCourse { related: links.unwrap_or_default(), ..course },
             sample: Sample::default(),
+            keeps_sample: false,
             members: Vec::new(),
             living: 0,
             unresolved: 0,

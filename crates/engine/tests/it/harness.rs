@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seawall_engine::{ClosedRequest, Engine, Publication, Table};
+use seawall_engine::{ClosedRequest, Engine, OpenRequest, Publication, Table};
 use seawall_model::{Fingerprint, Phase, Policy, RequestDoc, RequestRef, RequestState, Signal, Timestamp};
 
 use crate::history::Step;
@@ -102,6 +102,44 @@ impl Machine {
         });
         self.engine = Engine::restore(self.epoch, records).unwrap();
         self.engine.begin(self.sequence);
+    }
+
+    /// Everything is gone but the requests in the sink; those that are open are taken over.
+    pub fn lose_state(&mut self) {
+        let closed = |key: &RequestRef| {
+            let value = self.disk.get(&(number_of(Table::Closed), key.to_string().into_bytes()))?;
+            Some(postcard::from_bytes::<ClosedRequest>(value).unwrap().phase)
+        };
+        let mut open = Vec::new();
+        for (reference, (doc, mut state)) in self.requests() {
+            let phase = self.engine.phase(&reference).or_else(|| closed(&reference)).unwrap();
+            if let Some(storm) = &mut state.storm {
+                // A resource has them as a map.
+                storm.group_by.sort();
+            }
+            if phase != Phase::Finished {
+                open.push((doc, state, phase));
+            }
+        }
+        self.lose_state_without_finding_it();
+        self.adopt(&open);
+    }
+
+    /// As before the first alert.
+    pub fn lose_state_without_finding_it(&mut self) {
+        self.epoch += 1;
+        self.ready.clear();
+        self.disk.clear();
+        self.engine = Engine::new(self.epoch);
+        self.sequence += 1;
+        self.engine.begin(self.sequence);
+    }
+
+    pub fn adopt(&mut self, open: &[(RequestDoc, RequestState, Phase)]) {
+        let open: Vec<OpenRequest> =
+            open.iter().map(|(doc, state, phase)| OpenRequest { doc, state, phase: *phase }).collect();
+        let adopted = self.engine.adopt(&self.policy, &open, self.now);
+        assert_eq!(adopted.len(), open.len());
     }
 
     pub fn records(&self, table: Table) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {

@@ -9,6 +9,7 @@
 //! ```
 #![allow(clippy::unwrap_used, reason = "a step that fails here is a test that fails")]
 
+mod adopt;
 mod dedup;
 mod harness;
 mod history;
