@@ -18,7 +18,7 @@ impl Engine {
     /// What was counted in windows is not known: groups count from zero.
     pub fn adopt(&mut self, policy: &Policy, requests: &[OpenRequest<'_>], now: Timestamp) -> Vec<usize> {
         self.now = now;
-        let Adoption { storms, incidents, mut closed } = Adoption::of(policy, requests);
+        let Adoption { storms, incidents, mut closed } = Adoption::of(policy, requests, now);
         let mut adopted = Vec::new();
         for (at, incident) in incidents {
             match self.find(&incident.fingerprint) {
@@ -32,7 +32,7 @@ impl Engine {
         for storm in storms {
             let at = storm.request;
             let is_taken = self.groups.get(&storm.group).is_some_and(|group| group.storm.is_some());
-            match is_taken && requests[at].state.storm.as_ref().is_some_and(|it| it.ended_at.is_none()) {
+            match is_taken && storm.is_open {
                 true => closed.push(at),
                 false => {
                     self.adopt_storm(policy, &requests[at], storm, now);
@@ -48,6 +48,7 @@ impl Engine {
         }
         for at in &adopted {
             let doc = requests[*at].doc;
+            self.raise_floor(doc.reference.id.generation);
             self.docs.push((doc.reference.clone(), Some(doc.clone())));
         }
         adopted
@@ -121,7 +122,8 @@ impl Engine {
             max_duration: adopted.rule.max_duration,
             flush: adopted.rule.flush,
             sample: policy.sample,
-            opened_at: shown.first_seen,
+            // The request does not say it. This is the latest it can have been, so that it is not continued too early.
+            opened_at: (shown.first_seen + adopted.rule.window).min(shown.last_seen),
         };
         let course = StormCourse {
             first_seen: state.first_seen,
@@ -139,7 +141,6 @@ impl Engine {
             supersedes: shown.supersedes.clone(),
             related: state.related.clone(),
         };
-        let (group, is_open) = (facts.group, course.ended_at.is_none());
         let due = course.ended_at.unwrap_or(course.last_seen + facts.quiet);
         let storm = self.storms.insert(Storm {
             facts,
@@ -154,8 +155,8 @@ impl Engine {
         });
         self.storm_of_request.insert(doc.reference.id, storm);
         self.storm_ends.push(Reverse((due, storm)));
-        if is_open {
-            self.groups.entry(group).or_default().storm = Some(storm);
+        if adopted.is_open {
+            self.groups.entry(adopted.group).or_default().storm = Some(storm);
         }
         for (ordinal, member) in (0..).zip(adopted.members) {
             if self.find(&member.fingerprint).is_none() {

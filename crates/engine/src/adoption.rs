@@ -1,5 +1,6 @@
 //! What counted on open requests, as far as the requests say it: the state is rebuilt from that when it was lost.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use compact_str::CompactString;
@@ -9,6 +10,7 @@ use seawall_model::{
 };
 
 use crate::group::GroupKey;
+use crate::repeat::is_open;
 
 /// An open request as it exists outside the state.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,7 @@ pub struct Adoption {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdoptedStorm {
     pub request: usize,
+    pub is_open: bool,
     pub members: Vec<AdoptedIncident>,
     /// With the window that the request shows and the values it groups by in this order; the rest is as it is configured now.
     pub rule: StormRule,
@@ -59,44 +62,60 @@ pub struct AdoptedIncident {
 }
 
 impl Adoption {
-    /// Finds out what counted on which of these requests. A problem is taken over once: from its newest request, and from
-    /// one of its own before one of a storm.
-    pub fn of(policy: &Policy, requests: &[OpenRequest<'_>]) -> Self {
+    /// Finds out what counted on which of these requests. A problem counts on one request: on that of an open storm, else
+    /// on one that takes its repeats now, else on the one that it was seen on last.
+    pub fn of(policy: &Policy, requests: &[OpenRequest<'_>], now: Timestamp) -> Self {
         let mut adoption = Self::default();
-        let mut taken = HashSet::new();
+        let superseded = superseded(requests);
+        let mut groups = HashSet::new();
         let mut newest_first: Vec<usize> = (0..requests.len()).collect();
-        newest_first.sort_by_key(|at| std::cmp::Reverse(requests[*at].doc.reference.id.generation));
-        for at in &newest_first {
-            let OpenRequest { doc, state, .. } = requests[*at];
-            if state.superseded_by.is_some() {
-                adoption.closed.push(*at);
-            } else if state.storm.is_none() {
-                match taken.insert(doc.fingerprint) {
-                    true => adoption.incidents.push((*at, own(doc, state))),
-                    false => adoption.closed.push(*at),
+        newest_first.sort_by_key(|at| Reverse(requests[*at].doc.reference.id.generation));
+        for at in newest_first {
+            let OpenRequest { doc, state, .. } = requests[at];
+            match &state.storm {
+                _ if state.superseded_by.is_some() => adoption.closed.push(at),
+                None => adoption.incidents.push((at, own(doc, state))),
+                Some(storm) => {
+                    let mut adopted = AdoptedStorm::of(policy, at, doc, storm);
+                    if adopted.is_open && !groups.insert(adopted.group) {
+                        adoption.closed.push(at);
+                        continue;
+                    }
+                    let others = superseded.get(&doc.reference.id).map(Vec::as_slice).unwrap_or_default();
+                    adopted.members = members(&requests[at], storm, others);
+                    adopted.truncated |= (adopted.members.len() as u64) < storm.alert_count;
+                    adoption.storms.push(adopted);
                 }
             }
         }
-        let superseded = superseded(requests);
-        let mut groups = HashSet::new();
-        // Whoever is in an open storm belongs to that one, and not to an ended one before it.
-        newest_first.sort_by_key(|at| requests[*at].state.storm.as_ref().is_none_or(|it| it.ended_at.is_some()));
-        for at in newest_first {
-            let OpenRequest { doc, state, .. } = requests[at];
-            let Some(storm) = &state.storm else { continue };
-            let mut adopted = AdoptedStorm::of(policy, at, doc, storm);
-            if storm.ended_at.is_none() && !groups.insert(adopted.group) {
-                adoption.closed.push(at);
-                continue;
-            }
-            let others = superseded.get(&doc.reference.id).map(Vec::as_slice).unwrap_or_default();
-            let mut members = members(&requests[at], storm, others);
-            adopted.truncated |= (members.len() as u64) < storm.alert_count;
-            members.retain(|member| taken.insert(member.fingerprint));
-            adopted.members = members;
-            adoption.storms.push(adopted);
-        }
+        adoption.count_once(policy, requests, now);
         adoption
+    }
+
+    fn count_once(&mut self, policy: &Policy, requests: &[OpenRequest<'_>], now: Timestamp) {
+        let mut newest: HashMap<Fingerprint, (bool, bool, Timestamp, usize)> = HashMap::new();
+        let mut claim = |incident: &AdoptedIncident, in_open_storm: bool, at: usize| {
+            let takes_repeats = is_open(policy, requests[at].phase, None, incident.last_seen, now);
+            let claim = (in_open_storm, takes_repeats, incident.last_seen, at);
+            let known = newest.entry(incident.fingerprint).or_insert(claim);
+            *known = claim.max(*known);
+        };
+        for (at, incident) in &self.incidents {
+            claim(incident, false, *at);
+        }
+        for storm in &self.storms {
+            storm.members.iter().for_each(|member| claim(member, storm.is_open, storm.request));
+        }
+        let counts_on = |incident: &AdoptedIncident, at: usize| {
+            newest.get(&incident.fingerprint).is_some_and(|(.., newest)| *newest == at)
+        };
+        self.closed.extend(
+            self.incidents.iter().filter(|(at, incident)| !counts_on(incident, *at)).map(|(at, _)| *at),
+        );
+        self.incidents.retain(|(at, incident)| counts_on(incident, *at));
+        for storm in &mut self.storms {
+            storm.members.retain(|member| counts_on(member, storm.request));
+        }
     }
 }
 
@@ -147,7 +166,8 @@ fn members(
             resolved_at: state.resolved_at,
         }
     };
-    let mut members = vec![member(leader.fingerprint, &leader.identity, leader.reference.id.generation, state, 1)];
+    let mut members =
+        vec![member(leader.fingerprint, &leader.identity, leader.reference.id.generation, state, 1)];
     for OpenRequest { doc, state, .. } in superseded {
         let generation = doc.reference.id.generation;
         members.push(member(doc.fingerprint, &doc.identity, generation, state, state.occurrences));
@@ -190,6 +210,14 @@ impl AdoptedStorm {
         let values = group_by.iter().map(|(field, value)| (field.as_str(), value.as_str()));
         let group = GroupKey::of_values(&storm.rule, &doc.identity.cluster, values);
         let rule = StormRule { window: storm.window, ..rule };
-        Self { request, members: Vec::new(), rule, group_by, truncated: storm.truncated, group }
+        Self {
+            request,
+            is_open: storm.ended_at.is_none(),
+            members: Vec::new(),
+            rule,
+            group_by,
+            truncated: storm.truncated,
+            group,
+        }
     }
 }

@@ -213,12 +213,16 @@ impl Engine {
         if let Ok(entry) = self.index.find_entry(hash, |known| *known == index) {
             entry.remove();
         }
-        if incident.generation > self.floor {
-            self.floor = incident.generation;
-            self.floor_changed = true;
-        }
+        self.raise_floor(incident.generation);
         self.opened.remove(&index);
         self.gone.push((index, incident.flags));
+    }
+
+    pub(crate) fn raise_floor(&mut self, generation: u32) {
+        if generation > self.floor {
+            self.floor = generation;
+            self.floor_changed = true;
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{TestError, TestRunner};
-use seawall_model::{Field, Millis, Phase, Policy, Severity, StormRule};
+use seawall_model::{DecisionKind, Field, Millis, Phase, Policy, Severity, StormRule};
 
-use crate::harness::Comparison;
+use crate::harness::{Comparison, Machine};
 use crate::history::{Alert, Step};
 
 /// A few problems come up again and again, so that they repeat, flap and meet in storms.
@@ -207,6 +207,65 @@ fn config() -> ProptestConfig {
         config.cases = 3_000;
     }
     config
+}
+
+/// A machine after the history; nothing is held any more.
+fn machine_after(policy: &Policy, steps: &[Step]) -> Machine {
+    let mut machine = Machine::new(policy.clone());
+    for step in steps {
+        match step {
+            Step::Fire(alert) => drop(machine.decide(&alert.firing())),
+            Step::Burst(alert, more) => (0..=*more).for_each(|nth| {
+                let resource = format!("{}-{nth}", alert.resource);
+                let _ = machine.decide(&Alert { resource, ..alert.clone() }.firing());
+            }),
+            Step::Resolve(alert) => drop(machine.decide(&alert.resolved())),
+            Step::Report(nth, phase) => {
+                let _ = machine.commit();
+                let requests = machine.requests();
+                let reference = requests.keys().nth(nth % requests.len().max(1)).cloned();
+                let _ = reference.map(|reference| machine.report(&reference, *phase));
+            }
+            Step::Clock(by) | Step::Tick(by) => {
+                machine.now = machine.now + by.abs();
+                machine.tick();
+            }
+            Step::Commit | Step::Reload | Step::Redeliver | Step::Crash { .. } => {}
+        }
+        let _ = machine.commit();
+    }
+    machine.now = machine.now + 5_000;
+    machine.tick();
+    let _ = machine.commit();
+    machine
+}
+
+/// Of rules that tell their members apart by resource, everything is in the requests.
+fn keeps_its_requests(history: &History) -> Result<(), TestCaseError> {
+    let [mut policy, _] = history.policies.clone();
+    policy.sample = 250;
+    policy.cooldown = 0;
+    policy.rules.retain(|rule| rule.group_by.contains(&Field::Alertname));
+    let mut kept = machine_after(&policy, &history.steps);
+    let mut lost = machine_after(&policy, &history.steps);
+    lost.lose_state();
+    let _ = lost.commit();
+    for step in &history.steps {
+        let (Step::Fire(alert) | Step::Burst(alert, _)) = step else { continue };
+        let (one, other) = (kept.decide(&alert.firing()), lost.decide(&alert.firing()));
+        // Each by itself: what is new counts in windows, which are not in the requests.
+        (kept.crash(), lost.crash());
+        if one.kind == DecisionKind::Duplicate {
+            prop_assert_eq!(one.request, other.request, "{:?}", alert);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn after_a_loss_what_was_open_counts_on_the_same_requests() {
+    let outcome = TestRunner::new(config()).run(&histories(), |history| keeps_its_requests(&history));
+    assert!(outcome.is_ok(), "{}", outcome.map_or_else(|error| error.to_string(), |()| String::new()));
 }
 
 #[test]
