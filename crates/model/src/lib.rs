@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! Signal ──(Policy)──► Decision
-//! RequestDoc + RequestState + Status ──build──► RemediationRequest
+//! RequestDoc + RequestState + Status ──build──► RemediationRequest ──read──► the same, when the store has lost them
 //! ```
 
 mod classification;
@@ -28,9 +28,10 @@ pub use name::{ParseRequestIdError, RequestId, RequestRef, is_dns_label, label_s
 pub use payload::{Packer, Payload};
 pub use policy::{Field, Policy, StormRule};
 pub use request::{
-    Affected, AffectedResource, Condition, ConditionStatus, Deduplication, Phase, RemediationRequest,
-    RemediationRequestSpec, RemediationRequestStatus, RequestDoc, RequestState, StormAggregation, StormState,
-    TargetResource, TargetType, TimeoutConfig, build_request, crd_yaml,
+    Affected, AffectedResource, Condition, ConditionStatus, Deduplication, Phase, ReadRequestError,
+    RecoveredRequest, RemediationRequest, RemediationRequestSpec, RemediationRequestStatus, RequestDoc,
+    RequestState, StormAggregation, StormState, TargetResource, TargetType, TimeoutConfig, build_request,
+    crd_yaml, mark, read_request,
 };
 pub use signal::{Context, Detail, Identity, Signal, SignalType, cut};
 pub use time::{Millis, Timestamp};

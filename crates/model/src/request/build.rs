@@ -1,5 +1,6 @@
 //! The pure step from what is stored to what is shown.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::mark;
 use super::spec::{
     AffectedResource, Deduplication, RemediationRequest, RemediationRequestSpec, RemediationRequestStatus,
     StormAggregation, TargetResource, TargetType,
@@ -86,6 +88,8 @@ pub struct Affected {
 /// the storm and however long the names: labels and annotations add at most 2 × 64 × (1 KiB + name), the payload twice
 /// 16 KiB in base64.
 const AFFECTED_BUDGET: usize = 96 * 1024;
+/// Bytes of a name that are shown where Kubernetes would take no longer one.
+pub(super) const MAX_NAME: usize = 253;
 /// JSON around one affected resource in both lists: keys, quotes, two times, a count.
 const AFFECTED_OVERHEAD: usize = 160;
 
@@ -106,7 +110,7 @@ pub fn build_request(
     };
     let spec = RemediationRequestSpec {
         signal_fingerprint: doc.fingerprint.to_string(),
-        signal_name: cut(&kept(&doc.identity.name), 253).to_owned(),
+        signal_name: shown_name(&doc.identity.name),
         severity: state.severity,
         environment: kept(&doc.environment).into_owned(),
         priority: state.priority,
@@ -120,7 +124,7 @@ pub fn build_request(
             namespace: some_text(&doc.identity.namespace),
             api_version: doc.api_version.as_deref().map(|version| cut(&kept(version), 317).to_owned()),
         },
-        cluster_id: some_text(cut(&doc.identity.cluster, 253)),
+        cluster_id: some_text(&shown_name(&doc.identity.cluster)),
         firing_time: doc.firing_time,
         received_time: doc.received_time,
         deduplication: Deduplication {
@@ -162,7 +166,7 @@ fn metadata(doc: &RequestDoc, state: &RequestState) -> ObjectMeta {
         labels.insert("kubernaut.io/storm", "true".to_owned());
     }
     if doc.reference.namespace != doc.identity.namespace {
-        labels.insert("kubernaut.io/origin-namespace", label_safe(&doc.identity.namespace));
+        labels.insert(mark::ORIGIN, label_safe(&doc.identity.namespace));
     }
     ObjectMeta {
         name: Some(doc.reference.id.to_string()),
@@ -171,8 +175,8 @@ fn metadata(doc: &RequestDoc, state: &RequestState) -> ObjectMeta {
         creation_timestamp: jiff::Timestamp::from_millisecond(doc.received_time.as_millis()).ok().map(Time),
         labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
         annotations: Some(BTreeMap::from([
-            ("remediation.kubernaut.io/epoch".to_owned(), state.epoch.to_string()),
-            ("remediation.kubernaut.io/sequence".to_owned(), state.sequence.to_string()),
+            (mark::EPOCH.to_owned(), state.epoch.to_string()),
+            (mark::SEQUENCE.to_owned(), state.sequence.to_string()),
         ])),
         ..ObjectMeta::default()
     }
@@ -213,16 +217,20 @@ fn aggregation(storm: &StormState, state: &RequestState) -> StormAggregation {
     }
 }
 
-#[derive(Serialize)]
+/// `providerData` before it is made base64.
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ProviderData<'a> {
-    alert: &'a RawValue,
-    receiver: &'a str,
-    group_key: &'a str,
-    #[serde(rename = "externalURL")]
-    external_url: &'a str,
-    #[serde(rename = "generatorURL")]
-    generator_url: &'a str,
+pub(super) struct ProviderData<'a> {
+    #[serde(borrow)]
+    pub alert: &'a RawValue,
+    #[serde(borrow)]
+    pub receiver: Cow<'a, str>,
+    #[serde(borrow)]
+    pub group_key: Cow<'a, str>,
+    #[serde(borrow, rename = "externalURL")]
+    pub external_url: Cow<'a, str>,
+    #[serde(borrow, rename = "generatorURL")]
+    pub generator_url: Cow<'a, str>,
 }
 
 fn provider_data(detail: &Detail, generator_url: &str) -> Option<String> {
@@ -230,10 +238,10 @@ fn provider_data(detail: &Detail, generator_url: &str) -> Option<String> {
     let alert: &RawValue = serde_json::from_slice(&text).ok()?;
     let data = ProviderData {
         alert,
-        receiver: &detail.context.receiver,
-        group_key: &detail.context.group_key,
-        external_url: &detail.context.external_url,
-        generator_url,
+        receiver: detail.context.receiver.as_str().into(),
+        group_key: detail.context.group_key.as_str().into(),
+        external_url: detail.context.external_url.as_str().into(),
+        generator_url: generator_url.into(),
     };
     serde_json::to_vec(&data).ok().map(|json| BASE64.encode(json))
 }
@@ -242,16 +250,24 @@ fn resource_text(resource: &AffectedResource) -> String {
     format!("{}:{}:{}", resource.namespace.as_deref().unwrap_or_default(), resource.kind, resource.name)
 }
 
+/// The name of an alert, or of a cluster, as far as a request shows it.
+pub(super) fn shown_name(name: &str) -> String {
+    cut(&kept(name), MAX_NAME).to_owned()
+}
+
 fn some_text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| kept(text).into_owned())
 }
 
+/// Units of lengths of time in milliseconds, the longest first.
+pub(super) const UNITS: [(Millis, &str); 5] =
+    [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+
 /// `90000` is `1m30s`.
 fn duration_text(millis: Millis) -> String {
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
     let mut rest = millis;
     let mut text = String::new();
-    for (length, unit) in units {
+    for (length, unit) in UNITS {
         if rest >= length {
             text += &format!("{}{unit}", rest / length);
             rest %= length;

@@ -1,12 +1,15 @@
 //! The `RemediationRequest`: the thing that costs money downstream.
 
 mod build;
+pub mod mark;
 mod phase;
+mod read;
 mod spec;
 mod text;
 
 pub use build::{Affected, RequestDoc, RequestState, StormState, build_request};
 pub use phase::Phase;
+pub use read::{ReadRequestError, RecoveredRequest, read_request};
 pub use spec::{
     AffectedResource, Condition, ConditionStatus, Deduplication, RemediationRequest, RemediationRequestSpec,
     RemediationRequestStatus, StormAggregation, TargetResource, TargetType, TimeoutConfig,
