@@ -42,7 +42,8 @@ impl Engine {
         }
         for at in closed {
             let OpenRequest { doc, state, phase } = requests[at];
-            let request = ClosedRequest { state: state.clone(), phase, at: state.last_seen };
+            let state = RequestState { epoch: self.epoch, sequence: self.sequence, ..state.clone() };
+            let request = ClosedRequest { at: state.last_seen, phase, state };
             self.closed.push((doc.reference.clone(), Some(request)));
             adopted.push(at);
         }
@@ -102,11 +103,11 @@ impl Engine {
         &mut self,
         policy: &Policy,
         request: &OpenRequest<'_>,
-        adopted: AdoptedStorm,
+        adopted: AdoptedStorm<'_>,
         now: Timestamp,
     ) {
         let OpenRequest { doc, state, phase } = *request;
-        let Some(shown) = &state.storm else { return };
+        let shown = adopted.shown;
         let facts = StormFacts {
             fingerprint: doc.fingerprint,
             request: doc.reference.clone(),
@@ -122,8 +123,7 @@ impl Engine {
             max_duration: adopted.rule.max_duration,
             flush: adopted.rule.flush,
             sample: policy.sample,
-            // The request does not say it. This is the latest it can have been, so that it is not continued too early.
-            opened_at: (shown.first_seen + adopted.rule.window).min(shown.last_seen),
+            opened_at: adopted.opened_at,
         };
         let course = StormCourse {
             first_seen: state.first_seen,

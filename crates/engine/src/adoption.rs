@@ -22,8 +22,8 @@ pub struct OpenRequest<'a> {
 
 /// Every request by its place in the list it was made of.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Adoption {
-    pub storms: Vec<AdoptedStorm>,
+pub struct Adoption<'a> {
+    pub storms: Vec<AdoptedStorm<'a>>,
     /// Of requests that no storm carries.
     pub incidents: Vec<(usize, AdoptedIncident)>,
     /// Requests that nothing counts on any more: superseded ones, and older ones of a problem or a group that has another.
@@ -31,9 +31,12 @@ pub struct Adoption {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct AdoptedStorm {
+pub struct AdoptedStorm<'a> {
     pub request: usize,
+    pub shown: &'a StormState,
     pub is_open: bool,
+    /// The latest that it can have been, for the request does not say it: so it is not continued too early.
+    pub opened_at: Timestamp,
     pub members: Vec<AdoptedIncident>,
     /// With the window that the request shows and the values it groups by in this order; the rest is as it is configured now.
     pub rule: StormRule,
@@ -43,7 +46,7 @@ pub struct AdoptedStorm {
     pub(crate) group: GroupKey,
 }
 
-impl AdoptedStorm {
+impl AdoptedStorm<'_> {
     /// A name of its group that no other group has, as those of [`group_names`](crate::group_names).
     pub fn group_name(&self) -> String {
         self.group.name()
@@ -61,10 +64,10 @@ pub struct AdoptedIncident {
     pub resolved_at: Option<Timestamp>,
 }
 
-impl Adoption {
+impl<'a> Adoption<'a> {
     /// Finds out what counted on which of these requests. A problem counts on one request: on that of an open storm, else
-    /// on one that takes its repeats now, else on the one that it was seen on last.
-    pub fn of(policy: &Policy, requests: &[OpenRequest<'_>], now: Timestamp) -> Self {
+    /// on one that takes its repeats now, else on that of its newest incident.
+    pub fn of(policy: &Policy, requests: &[OpenRequest<'a>], now: Timestamp) -> Self {
         let mut adoption = Self::default();
         let superseded = superseded(requests);
         let mut groups = HashSet::new();
@@ -74,7 +77,7 @@ impl Adoption {
             let OpenRequest { doc, state, .. } = requests[at];
             match &state.storm {
                 _ if state.superseded_by.is_some() => adoption.closed.push(at),
-                None => adoption.incidents.push((at, own(doc, state))),
+                None => adoption.incidents.push((at, AdoptedIncident::of(&requests[at]))),
                 Some(storm) => {
                     let mut adopted = AdoptedStorm::of(policy, at, doc, storm);
                     if adopted.is_open && !groups.insert(adopted.group) {
@@ -93,10 +96,10 @@ impl Adoption {
     }
 
     fn count_once(&mut self, policy: &Policy, requests: &[OpenRequest<'_>], now: Timestamp) {
-        let mut newest: HashMap<Fingerprint, (bool, bool, Timestamp, usize)> = HashMap::new();
+        let mut newest: HashMap<Fingerprint, (bool, bool, u32, Timestamp, usize)> = HashMap::new();
         let mut claim = |incident: &AdoptedIncident, in_open_storm: bool, at: usize| {
             let takes_repeats = is_open(policy, requests[at].phase, None, incident.last_seen, now);
-            let claim = (in_open_storm, takes_repeats, incident.last_seen, at);
+            let claim = (in_open_storm, takes_repeats, incident.generation, incident.last_seen, at);
             let known = newest.entry(incident.fingerprint).or_insert(claim);
             *known = claim.max(*known);
         };
@@ -119,15 +122,19 @@ impl Adoption {
     }
 }
 
-fn own(doc: &RequestDoc, state: &RequestState) -> AdoptedIncident {
-    AdoptedIncident {
-        fingerprint: doc.fingerprint,
-        identity: doc.identity.clone(),
-        generation: doc.reference.id.generation,
-        first_seen: state.first_seen,
-        last_seen: state.last_seen,
-        count: state.occurrences,
-        resolved_at: state.resolved_at,
+impl AdoptedIncident {
+    /// What counts on a request that no storm carries.
+    pub fn of(request: &OpenRequest<'_>) -> Self {
+        let OpenRequest { doc, state, .. } = request;
+        Self {
+            fingerprint: doc.fingerprint,
+            identity: doc.identity.clone(),
+            generation: doc.reference.id.generation,
+            first_seen: state.first_seen,
+            last_seen: state.last_seen,
+            count: state.occurrences,
+            resolved_at: state.resolved_at,
+        }
     }
 }
 
@@ -199,8 +206,9 @@ fn fingerprint_of(identity: &Identity) -> Fingerprint {
     Fingerprint::of(cluster, [name, namespace, kind, resource], [])
 }
 
-impl AdoptedStorm {
-    fn of(policy: &Policy, request: usize, doc: &RequestDoc, storm: &StormState) -> Self {
+impl<'a> AdoptedStorm<'a> {
+    /// The storm that a request shows, without its members.
+    pub fn of(policy: &Policy, request: usize, doc: &RequestDoc, storm: &'a StormState) -> Self {
         let configured = policy.rules.iter().find(|rule| rule.name == storm.rule);
         let rule = configured.cloned().unwrap_or_else(|| StormRule::named(&storm.rule, Vec::new()));
         // A resource has the values by the name of their field; a group has them in the order of the rule.
@@ -212,7 +220,9 @@ impl AdoptedStorm {
         let rule = StormRule { window: storm.window, ..rule };
         Self {
             request,
+            shown: storm,
             is_open: storm.ended_at.is_none(),
+            opened_at: (storm.first_seen + storm.window).min(storm.last_seen),
             members: Vec::new(),
             rule,
             group_by,
