@@ -7,6 +7,7 @@
 //! ```text
 //! StateStore::unpublished ─► publisher: coalesce, back off, breaker ─► kubernetes: apply, look ─► StateStore::placed
 //! StateStore::patch_status, deleted ◄── kubernetes: watch
+//! StateStore::incomplete ─► kubernetes: list ─► StateStore::adopt
 //! StateStore::placements ─► existing: who waits for a 201
 //! ```
 

@@ -11,18 +11,18 @@ use seawall_model::{Clock, RequestRef};
 use seawall_store::{Existing, Sink, SinkHealth, SinkStats, StateStore};
 use seawall_telemetry::Metrics;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::KubernetesSettings;
 use crate::existing::Arrivals;
-use crate::kubernetes::{Objects, Watcher, Writer, check_definition};
+use crate::kubernetes::{Objects, Rebuilder, Watcher, Writer, check_definition};
 use crate::places::Places;
 use crate::publisher::{MAX_HINTS, Publisher, Worker};
 use crate::status::Status;
 
-const KIND: &str = "kubernetes";
+pub(crate) const KIND: &str = "kubernetes";
 
 /// Requests as resources in a cluster. Ends with the tasks it was started with.
 pub struct KubernetesSink {
@@ -82,8 +82,10 @@ impl KubernetesSink {
         );
         tasks.spawn(publisher.run(hints, stop.clone()));
         tasks.spawn(check_definition(writer, status, stop.clone()));
+        let relist = Arc::new(Notify::new());
+        tasks.spawn(Rebuilder::new(Arc::clone(&worker), Arc::clone(&relist)).run(stop.clone()));
         if settings.watch {
-            tasks.spawn(Watcher::new(worker, hint).run(stop.clone()));
+            tasks.spawn(Watcher::new(worker, hint, relist).run(stop.clone()));
         }
         sink
     }

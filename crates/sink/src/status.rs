@@ -22,6 +22,8 @@ struct State {
     definition: Option<String>,
     /// Why phases and deletions are not noticed.
     watch: Option<String>,
+    /// Why the store cannot have its state back.
+    rebuild: Option<String>,
     stats: SinkStats,
 }
 
@@ -64,6 +66,10 @@ impl Status {
         self.state.lock().watch = problem;
     }
 
+    pub(crate) fn set_rebuild(&self, problem: Option<String>) {
+        self.state.lock().rebuild = problem;
+    }
+
     pub(crate) fn count(&self, count: impl FnOnce(&mut SinkStats)) {
         count(&mut self.state.lock().stats);
     }
@@ -75,7 +81,7 @@ impl Status {
     pub(crate) fn health(&self) -> SinkHealth {
         let suspended = *self.suspended.borrow();
         let state = self.state.lock();
-        let problems = [&state.definition, &state.failure, &state.watch];
+        let problems = [&state.rebuild, &state.definition, &state.failure, &state.watch];
         let problems: Vec<&str> = problems.into_iter().flatten().map(String::as_str).collect();
         SinkHealth {
             pending: state.pending,

@@ -12,7 +12,7 @@ use seawall_model::{
     Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::StoreError;
 
@@ -71,6 +71,15 @@ pub trait StateStore: Send + Sync + 'static {
     /// Takes note that somebody deleted a request where it was published: its incident is over, without a cooldown, and it
     /// is not published again. Says whether that was news.
     fn deleted(&self, reference: RequestRef) -> StoreFuture<'_, bool>;
+
+    /// Whether requests may exist outside that this store does not know, because its state is new or was lost, when
+    /// [`Policy::published`] says that they exist there. What they may be about is not decided then, for doubling is worse
+    /// than waiting: those calls are refused as [`Failure::Incomplete`](crate::Failure) until [`StateStore::adopt`].
+    fn incomplete(&self) -> watch::Receiver<bool>;
+
+    /// Takes over the open requests that exist outside and that are not known here, all at once, and what counted on
+    /// them. What is known goes before what they say. They are published again, so that they carry a newer epoch.
+    fn adopt(&self, open: Vec<RequestRecord>) -> StoreFuture<'_, ()>;
 
     fn health(&self) -> Health;
 
@@ -196,6 +205,6 @@ pub struct Stats {
     pub published_deleted: u64,
     /// Firing signals that did not become a request of their own.
     pub requests_avoided: u64,
-    /// Times the store found everything gone that had been there.
+    /// Times the store found everything gone that had been there, or took over requests that it did not know.
     pub state_losses: u64,
 }

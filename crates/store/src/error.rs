@@ -38,6 +38,10 @@ impl StoreError {
     }
 }
 
+/// Why nothing is decided while a state is incomplete.
+pub(crate) const INCOMPLETE: &str = "its state is new or was lost, and the open requests in the cluster have not been read yet: \
+    without them a problem could get a second request";
+
 /// What keeps a store from making decisions durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -67,6 +71,8 @@ pub enum Failure {
     Superseded,
     /// The server answered something else than it should.
     Protocol,
+    /// The state is new or was lost, and the open requests outside were not taken over yet.
+    Incomplete,
 }
 
 impl Failure {
@@ -85,6 +91,7 @@ impl Failure {
             Self::Denied => "denied",
             Self::Superseded => "superseded",
             Self::Protocol => "protocol",
+            Self::Incomplete => "incomplete",
         }
     }
 }

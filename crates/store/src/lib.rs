@@ -21,6 +21,7 @@ pub use api::{
     Stats, StatusPatch, StoreFuture, StormDetail, StormPage,
 };
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
+pub(crate) use error::INCOMPLETE;
 pub use error::{Failure, StoreError};
 pub use redis::doctor;
 pub use redis::{Credentials, RedisDurability, RedisMode, RedisOptions, RedisStore};

@@ -15,6 +15,10 @@ pub(crate) fn matches(record: &RequestRecord, filter: &RequestFilter) -> bool {
         && filter.fingerprint.is_none_or(|wanted| wanted == doc.fingerprint)
 }
 
+pub(crate) fn phase_of(status: Option<&RemediationRequestStatus>) -> Phase {
+    Phase::parse(status.and_then(|status| status.overall_phase.as_deref()).unwrap_or_default())
+}
+
 fn fold(phase: &str) -> String {
     phase.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
 }

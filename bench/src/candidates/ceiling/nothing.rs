@@ -72,6 +72,14 @@ impl StateStore for NoStore {
         refuse()
     }
 
+    fn incomplete(&self) -> tokio::sync::watch::Receiver<bool> {
+        tokio::sync::watch::channel(false).1
+    }
+
+    fn adopt(&self, _: Vec<RequestRecord>) -> StoreFuture<'_, ()> {
+        refuse()
+    }
+
     fn health(&self) -> Health {
         Health { available: true, reason: None }
     }

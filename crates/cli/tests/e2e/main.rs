@@ -20,6 +20,7 @@ mod kubernetes;
 mod large_bodies;
 mod large_storms;
 mod load;
+mod losses;
 mod metrics;
 mod prometheus;
 mod redis;

@@ -331,6 +331,14 @@ impl StateStore for FakeStore {
         Box::pin(async { Err(StoreError::NotFound { what: "placements".to_owned() }) })
     }
 
+    fn incomplete(&self) -> tokio::sync::watch::Receiver<bool> {
+        tokio::sync::watch::channel(false).1
+    }
+
+    fn adopt(&self, _: Vec<RequestRecord>) -> StoreFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn health(&self) -> Health {
         let reason = self.data.lock().failure.as_ref().map(StoreError::to_string);
         Health { available: reason.is_none(), reason }

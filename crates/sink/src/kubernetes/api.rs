@@ -6,7 +6,7 @@ use std::time::Duration;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::StatusCode;
-use kube::api::{GetParams, Patch, PatchParams};
+use kube::api::{GetParams, ListParams, Patch, PatchParams};
 use kube::core::request::Request;
 use kube::{Client, Resource};
 use seawall_cluster::{ApiError, call};
@@ -19,6 +19,9 @@ use super::object::{MANAGER, Seen};
 
 /// For how long the server may take over one call. Beyond it, whether the call was carried out is looked up.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// For how long over a page of a list, which may have megabytes.
+const PAGE_WITHIN: Duration = Duration::from_secs(30);
 
 /// The requests in the cluster, as objects.
 pub(crate) struct Objects {
@@ -57,15 +60,30 @@ impl Objects {
         Ok(self.call("get", request?).await?.1)
     }
 
+    /// A page of the objects in all namespaces.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, params: &ListParams) -> Result<T, ApiError> {
+        let request = Request::new(RemediationRequest::url_path(&(), None)).list(params);
+        Ok(self.call_within(PAGE_WITHIN, "list", request?).await?.1)
+    }
+
     /// Another call of this client, for example for another kind.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         verb: &'static str,
         request: http::Request<Vec<u8>>,
     ) -> Result<(StatusCode, T), ApiError> {
+        self.call_within(ANSWER_WITHIN, verb, request).await
+    }
+
+    async fn call_within<T: DeserializeOwned>(
+        &self,
+        within: Duration,
+        verb: &'static str,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<(StatusCode, T), ApiError> {
         self.turn().await;
         let watch = Stopwatch::start();
-        let answer = call(&self.client, request, ANSWER_WITHIN).await;
+        let answer = call(&self.client, request, within).await;
         self.metrics.call(verb, watch.elapsed().as_secs_f64());
         answer
     }

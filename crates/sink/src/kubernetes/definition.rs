@@ -78,7 +78,7 @@ async fn problem(writer: &Writer) -> Option<String> {
     }
 }
 
-async fn installed(objects: &Objects) -> Result<CustomResourceDefinition, ApiError> {
+pub(super) async fn installed(objects: &Objects) -> Result<CustomResourceDefinition, ApiError> {
     let request = Request::new(CustomResourceDefinition::url_path(&(), None))
         .get(RemediationRequest::crd_name(), &GetParams::default());
     Ok(objects.call("get", request?).await?.1)

@@ -3,6 +3,8 @@
 mod api;
 mod definition;
 mod object;
+mod open;
+mod rebuild;
 mod report;
 mod schema;
 mod watch;
@@ -11,6 +13,7 @@ mod write;
 pub(crate) use api::Objects;
 pub(crate) use definition::check_definition;
 pub(crate) use object::Version;
+pub(crate) use rebuild::Rebuilder;
 pub(crate) use watch::Watcher;
 pub use write::NamespacePolicy;
 pub(crate) use write::{Writer, Written, place_of};

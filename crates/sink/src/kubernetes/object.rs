@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use seawall_model::{RemediationRequest, RequestRef, build_request, label_safe};
+use seawall_model::{RemediationRequest, RequestRef, build_request, label_safe, mark};
 use seawall_store::RequestRecord;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -13,12 +13,6 @@ use serde_json::{Map, Value};
 pub(crate) const MANAGER: &str = "seawall";
 /// Selects what Seawall wrote.
 pub(crate) const SELECTOR: &str = "app.kubernetes.io/managed-by=seawall";
-/// Names the namespace that a request would be in if it could.
-const ORIGIN: &str = "kubernaut.io/origin-namespace";
-/// `namespace/name` of the request that an object shows, where it is not the object's own.
-const REQUEST: &str = "remediation.kubernaut.io/request";
-const EPOCH: &str = "remediation.kubernaut.io/epoch";
-const SEQUENCE: &str = "remediation.kubernaut.io/sequence";
 
 /// Which of two writers of a request is the later one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +71,7 @@ impl Seen {
 
     /// The request that the object shows.
     pub(crate) fn request(&self) -> Option<RequestRef> {
-        let Some(text) = self.annotation(REQUEST) else { return self.place() };
+        let Some(text) = self.annotation(mark::REQUEST) else { return self.place() };
         let (namespace, name) = text.split_once('/')?;
         Some(RequestRef { namespace: namespace.into(), id: name.parse().ok()? })
     }
@@ -93,7 +87,7 @@ impl Seen {
     /// Without annotations it is older than anything Seawall writes.
     fn version(&self) -> Version {
         let number = |name| self.annotation(name).and_then(|text| text.parse().ok()).unwrap_or_default();
-        Version { epoch: number(EPOCH), sequence: number(SEQUENCE) }
+        Version { epoch: number(mark::EPOCH), sequence: number(mark::SEQUENCE) }
     }
 
     fn annotation(&self, name: &str) -> Option<&str> {
@@ -165,11 +159,11 @@ pub(crate) fn object(
         metadata.namespace = Some(place.namespace.to_string());
         metadata.name = Some(place.id.to_string());
         let annotations = metadata.annotations.get_or_insert_default();
-        annotations.insert(REQUEST.to_owned(), record.doc.reference.to_string());
+        annotations.insert(mark::REQUEST.to_owned(), record.doc.reference.to_string());
     }
     if place.namespace != record.doc.identity.namespace {
         let origin = label_safe(&record.doc.identity.namespace);
-        metadata.labels.get_or_insert_default().insert(ORIGIN.to_owned(), origin);
+        metadata.labels.get_or_insert_default().insert(mark::ORIGIN.to_owned(), origin);
     }
     object
 }

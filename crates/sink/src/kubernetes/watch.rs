@@ -19,7 +19,7 @@ use moka::future::Cache;
 use seawall_cluster::ApiFailure;
 use seawall_model::{Phase, RemediationRequestStatus, RequestRef};
 use seawall_store::{Page, RequestFilter, RequestRecord, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::object::{SELECTOR, Seen};
@@ -40,29 +40,43 @@ const RETRY: ExponentialBuilder = ExponentialBuilder::new()
 pub(crate) struct Watcher {
     worker: Arc<Worker>,
     hints: mpsc::Sender<Hint>,
+    relist: Arc<Notify>,
     reported: Cache<RequestRef, Arc<RemediationRequestStatus>>,
     /// The requests of the list that is being read.
     listed: Option<HashSet<RequestRef>>,
 }
 
 impl Watcher {
-    pub(crate) fn new(worker: Arc<Worker>, hints: mpsc::Sender<Hint>) -> Self {
-        Self { worker, hints, reported: Cache::new(REMEMBERED), listed: None }
+    pub(crate) fn new(worker: Arc<Worker>, hints: mpsc::Sender<Hint>, relist: Arc<Notify>) -> Self {
+        Self { worker, hints, relist, reported: Cache::new(REMEMBERED), listed: None }
     }
 
     /// Watches until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        let api: Api<Seen> = Api::all(self.worker.writer.objects().client().clone());
-        let config = watcher::Config::default().labels(SELECTOR);
-        let events = watcher::watcher(api, config).default_backoff();
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         // Boxed, because the library's stream is much larger than everything else that waits here.
-        stop.run_until_cancelled(Box::pin(self.follow(events))).await;
+        stop.run_until_cancelled(Box::pin(async move {
+            loop {
+                let api: Api<Seen> = Api::all(self.worker.writer.objects().client().clone());
+                let config = watcher::Config::default().labels(SELECTOR);
+                self.follow(watcher::watcher(api, config).default_backoff()).await;
+                // What the store did not know when it was reported is news now.
+                self.reported.invalidate_all();
+            }
+        }))
+        .await;
     }
 
-    async fn follow(mut self, events: impl Stream<Item = watcher::Result<Event<Seen>>>) {
+    /// Until somebody asks to list again.
+    async fn follow(&mut self, events: impl Stream<Item = watcher::Result<Event<Seen>>>) {
         pin_mut!(events);
         let mut broken = false;
-        while let Some(event) = events.next().await {
+        let relist = Arc::clone(&self.relist);
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = relist.notified() => return,
+            };
+            let Some(event) = event else { return };
             match event {
                 Ok(event) => {
                     if std::mem::take(&mut broken) {

@@ -14,7 +14,9 @@ use seawall_store::{
     Stats, StatusPatch, StoreError, StoreFuture, StormDetail, StormPage,
 };
 use serde_json::{Map, Value};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::scene::SOON;
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_793_530_800_000);
 
@@ -23,6 +25,8 @@ pub struct FakeStore {
     tell: mpsc::Sender<RequestRef>,
     told: Mutex<Option<mpsc::Receiver<RequestRef>>>,
     placements: broadcast::Sender<RequestRef>,
+    incomplete: watch::Sender<bool>,
+    adopted: Mutex<Vec<RequestRecord>>,
 }
 
 impl Default for FakeStore {
@@ -33,6 +37,8 @@ impl Default for FakeStore {
             tell,
             told: Mutex::new(Some(told)),
             placements: broadcast::Sender::new(4_096),
+            incomplete: watch::Sender::new(false),
+            adopted: Mutex::default(),
         }
     }
 }
@@ -104,6 +110,27 @@ impl FakeStore {
     /// The same requests in another process.
     pub fn reopened(&self) -> Self {
         Self { requests: Mutex::new(self.requests.lock().clone()), ..Self::default() }
+    }
+
+    /// As if the state had been lost: what the sink hands over.
+    pub async fn adopted(&self) -> Vec<RequestRecord> {
+        self.lose();
+        let mut incomplete = self.incomplete.subscribe();
+        let found = tokio::time::timeout(SOON, incomplete.wait_for(|incomplete| !incomplete)).await;
+        found.expect("the open requests are handed over").expect("the store is there");
+        std::mem::take(&mut self.adopted.lock())
+    }
+
+    pub fn lose(&self) {
+        self.incomplete.send_replace(true);
+    }
+
+    pub fn is_incomplete(&self) -> bool {
+        *self.incomplete.borrow()
+    }
+
+    pub fn forget(&self, reference: &RequestRef) {
+        self.requests.lock().remove(&reference.to_string());
     }
 
     pub fn get(&self, reference: &RequestRef) -> RequestRecord {
@@ -210,6 +237,23 @@ impl StateStore for FakeStore {
                 placement.is_some_and(|placement| !std::mem::replace(&mut placement.deleted, true))
             })
         })
+    }
+
+    fn incomplete(&self) -> watch::Receiver<bool> {
+        self.incomplete.subscribe()
+    }
+
+    fn adopt(&self, open: Vec<RequestRecord>) -> StoreFuture<'_, ()> {
+        let mut requests = self.requests.lock();
+        for record in &open {
+            // As if it had been listed before anybody worked on it.
+            let record = RequestRecord { status: None, ..record.clone() };
+            requests.entry(record.doc.reference.to_string()).or_insert(record);
+        }
+        drop(requests);
+        *self.adopted.lock() = open;
+        self.incomplete.send_replace(false);
+        Box::pin(async { Ok(()) })
     }
 
     fn health(&self) -> Health {

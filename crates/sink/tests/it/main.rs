@@ -4,6 +4,7 @@
 mod definition;
 mod fake;
 mod faults;
+mod rebuild;
 mod scene;
 mod watch;
 mod write;

@@ -142,12 +142,12 @@ impl<P: Plane> Scene<P> {
         Self { plane, store: Arc::default(), metrics, settings, running: None, _home: home }
     }
 
+    fn cluster(&self) -> Cluster {
+        Cluster { client: self.plane.client(), namespace: "default".to_owned(), server: self.plane.url() }
+    }
+
     pub fn start_sink(&mut self) {
-        let cluster = Cluster {
-            client: self.plane.client(),
-            namespace: "default".to_owned(),
-            server: self.plane.url(),
-        };
+        let cluster = self.cluster();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let store: Arc<dyn StateStore> = self.store.clone();
         let clock = Arc::new(SystemClock);

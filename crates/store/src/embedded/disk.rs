@@ -35,6 +35,8 @@ struct Head {
 }
 
 const HEAD: &[u8] = b"mhead";
+/// Is there when the state has everything that exists outside.
+const WHOLE: &[u8] = b"mwhole";
 
 /// The number of the commit that wrote this, when it is a head.
 fn commit_of(key: &[u8], value: &[u8]) -> Option<u64> {
@@ -121,6 +123,10 @@ impl Tables {
         })
     }
 
+    pub(super) fn is_whole(&self) -> Result<bool, StoreError> {
+        self.live.contains_key(WHOLE).map_err(unreadable)
+    }
+
     pub(super) fn doc(&self, reference: &RequestRef) -> Result<Option<RequestDoc>, StoreError> {
         read(&self.requests, &request_key(reference))
     }
@@ -160,6 +166,8 @@ pub(super) struct Extra {
     pub(super) status: Vec<(RequestRef, Option<RemediationRequestStatus>)>,
     pub(super) closed: Vec<(RequestRef, Option<ClosedRequest>)>,
     pub(super) placed: Vec<(RequestRef, Placement)>,
+    /// The open requests outside have been taken over.
+    pub(super) whole: bool,
     /// Requests that leave, with all that is known about them.
     pub(super) gone: Vec<RequestRef>,
 }
@@ -209,6 +217,12 @@ impl Disk {
         self.sequence + 1
     }
 
+    /// What is committed from now on is newer than everything of an earlier epoch.
+    pub(super) fn raise_epoch(&mut self, epoch: u64) {
+        self.epoch = self.epoch.max(epoch);
+        self.sequence = self.sequence.max(self.epoch << EPOCH_SHIFT);
+    }
+
     /// Lets a change that is not written have a number of its own.
     pub(super) fn skip(&mut self) {
         self.sequence += 1;
@@ -252,6 +266,9 @@ impl Disk {
             // Three texts, a number and a flag always encode.
             let value = postcard::to_stdvec(placement).unwrap_or_default();
             batch.insert(&self.tables.outcomes, Tables::placed_key(reference), value);
+        }
+        if extra.whole {
+            batch.insert(&self.tables.live, WHOLE, []);
         }
         for reference in &extra.gone {
             batch.remove(&self.tables.requests, request_key(reference));

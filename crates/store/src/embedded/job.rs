@@ -5,7 +5,9 @@ use std::time::Duration;
 use seawall_model::{Decision, Fingerprint, RequestRef, RequestState, Signal};
 use tokio::sync::oneshot;
 
-use crate::{Explanation, Failure, Page, Placement, StatusPatch, StoreError, StormDetail, StormPage};
+use crate::{
+    Explanation, Failure, Page, Placement, RequestRecord, StatusPatch, StoreError, StormDetail, StormPage,
+};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -27,6 +29,10 @@ pub(super) enum Job {
     Deleted {
         reference: RequestRef,
         reply: Reply<bool>,
+    },
+    Adopt {
+        open: Vec<RequestRecord>,
+        reply: Reply<()>,
     },
     /// The states of those of these requests that are in memory, and up to which commit that is true.
     States {
@@ -57,7 +63,7 @@ impl Job {
         let error = StoreError::Unavailable { class: Failure::Disk, reason: reason.to_owned(), retry_after };
         match self {
             Self::Decide { reply, .. } => drop(reply.send(Err(error))),
-            Self::PatchStatus { reply, .. } => drop(reply.send(Err(error))),
+            Self::PatchStatus { reply, .. } | Self::Adopt { reply, .. } => drop(reply.send(Err(error))),
             Self::Placed { reply, .. } => drop(reply.send(Err(error))),
             Self::Deleted { reply, .. } => drop(reply.send(Err(error))),
             Self::States { reply, .. } => drop(reply.send(Err(error))),

@@ -8,6 +8,7 @@
 //! When a commit fails, what is in memory is ahead of what is on disk. It is thrown away and rebuilt from the disk as
 //! soon as that takes writes again, exactly as after a crash; until then every call is answered as unavailable.
 
+mod adopt;
 mod disk;
 mod job;
 mod journal;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use seawall_model::{Clock, Decision, Fingerprint, Policy, RequestRef, Signal};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
     Change, Explanation, Failure, Health, Page, Placement, RequestFilter, RequestPage, RequestRecord,
@@ -49,6 +50,9 @@ pub struct EmbeddedOptions {
     pub path: PathBuf,
 }
 
+/// How long a call waits for the open requests outside: a list of many pages, and less than a sender waits.
+const ADOPTION: Duration = Duration::from_secs(1);
+
 /// What the writer shares with everybody else.
 struct Shared {
     policy: Mutex<Arc<Policy>>,
@@ -58,6 +62,8 @@ struct Shared {
     tables: Mutex<Option<Tables>>,
     changes: broadcast::Sender<Change>,
     placements: broadcast::Sender<RequestRef>,
+    /// Whether the open requests outside have to be taken over first.
+    incomplete: watch::Sender<bool>,
     /// Until somebody takes it.
     unpublished: Mutex<Option<mpsc::Receiver<RequestRef>>>,
 }
@@ -87,6 +93,7 @@ impl EmbeddedStore {
             tables: Mutex::new(None),
             changes: broadcast::Sender::new(CHANGES),
             placements: broadcast::Sender::new(CHANGES),
+            incomplete: watch::Sender::new(false),
             unpublished: Mutex::new(Some(unpublished)),
         });
         let writer = Writer::open(options.path, Arc::clone(&shared), clock, publisher)?;
@@ -109,6 +116,12 @@ impl EmbeddedStore {
             TrySendError::Disconnected(_) => closed(),
         })?;
         answer.await.map_err(|_| interrupted())?
+    }
+
+    /// At the very start reading them is a matter of moments, and nobody needs to send again. The writer has the last word.
+    async fn wait_until_whole(&self) {
+        let mut incomplete = self.shared.incomplete.subscribe();
+        let _ = tokio::time::timeout(ADOPTION, incomplete.wait_for(|incomplete| !incomplete)).await;
     }
 
     fn tables(&self) -> Result<Tables, StoreError> {
@@ -144,7 +157,12 @@ impl StateStore for EmbeddedStore {
     }
 
     fn decide(&self, signals: Vec<Signal>) -> StoreFuture<'_, Vec<Decision>> {
-        Box::pin(self.ask(|reply| Job::Decide { signals, reply }))
+        Box::pin(async move {
+            if *self.shared.incomplete.borrow() {
+                self.wait_until_whole().await;
+            }
+            self.ask(|reply| Job::Decide { signals, reply }).await
+        })
     }
 
     fn requests(&self, filter: RequestFilter, page: Page) -> StoreFuture<'_, RequestPage> {
@@ -193,6 +211,14 @@ impl StateStore for EmbeddedStore {
 
     fn deleted(&self, reference: RequestRef) -> StoreFuture<'_, bool> {
         Box::pin(self.ask(|reply| Job::Deleted { reference, reply }))
+    }
+
+    fn incomplete(&self) -> watch::Receiver<bool> {
+        self.shared.incomplete.subscribe()
+    }
+
+    fn adopt(&self, open: Vec<RequestRecord>) -> StoreFuture<'_, ()> {
+        Box::pin(self.ask(|reply| Job::Adopt { open, reply }))
     }
 
     fn health(&self) -> Health {

@@ -36,6 +36,7 @@ pub(super) fn answer(job: Job, engine: &Engine, policy: &Policy, revision: u64, 
         | Job::PatchStatus { .. }
         | Job::Placed { .. }
         | Job::Deleted { .. }
+        | Job::Adopt { .. }
         | Job::Close { .. } => {}
     }
 }

@@ -15,7 +15,7 @@ use super::job::{Job, Reply};
 use super::lock::DirectoryLock;
 use super::retention::Retention;
 use super::unpublished::Unpublished;
-use super::{RETRY_AFTER, Shared, status};
+use super::{RETRY_AFTER, Shared, adopt, status};
 use crate::{Change, ChangeKind, Failure, Health, Stats, StoreError};
 
 /// Signals in one commit: some milliseconds of deciding, so that nobody waits for long behind others.
@@ -53,6 +53,8 @@ pub(super) struct Live {
     pub(super) disk: Disk,
     retention: Retention,
     pub(super) unpublished: Unpublished,
+    /// Whether there may be requests outside that the state does not know.
+    pub(super) incomplete: bool,
 }
 
 /// Answers that wait for the commit.
@@ -63,6 +65,8 @@ struct Answers {
     placed: Vec<(Reply<()>, RequestRef)>,
     deleted: Vec<(Reply<bool>, Result<bool, StoreError>)>,
     reads: Vec<Job>,
+    /// Requests that were taken over from outside.
+    adopted: usize,
     signals: u64,
     close: Option<Reply<()>>,
 }
@@ -104,12 +108,13 @@ impl Writer {
             "state recovered"
         );
         *self.shared.tables.lock() = Some(disk.tables.clone());
-        *self.shared.health.lock() = Health { available: true, reason: None };
         self.held = engine.held();
         let mut unpublished = Unpublished::new(self.publisher.clone());
         let policy = Arc::clone(&self.shared.policy.lock());
         unpublished.compare(&disk.tables, &engine, &policy)?;
-        self.live = Some(Live { engine, disk, retention: Retention::default(), unpublished });
+        let incomplete = policy.published && !disk.tables.is_whole()?;
+        self.shared.set_incomplete(incomplete);
+        self.live = Some(Live { engine, disk, retention: Retention::default(), unpublished, incomplete });
         self.publish_stats();
         Ok(())
     }
@@ -168,6 +173,15 @@ impl Writer {
     /// Tells everybody what happened, after the commit. Hands back whom to tell that the store is closed.
     fn answer(&mut self, answers: Answers, done: Done, policy: &Policy, now: Timestamp) -> Option<Reply<()>> {
         self.count(&answers, &done);
+        if answers.adopted > 0 {
+            self.stats.state_losses += 1;
+            tracing::warn!(requests = answers.adopted, "open requests were taken over from the cluster");
+        }
+        if let Some(live) = &self.live
+            && live.incomplete != *self.shared.incomplete.borrow()
+        {
+            self.shared.set_incomplete(live.incomplete);
+        }
         for change in done.changes {
             // Nobody may be watching.
             let _ = self.shared.changes.send(change);
@@ -338,8 +352,7 @@ impl Live {
         sweep: usize,
         answers: &mut Answers,
     ) -> Result<Done, StoreError> {
-        let sequence = self.disk.next_sequence();
-        self.engine.begin(sequence);
+        self.engine.begin(self.disk.next_sequence());
         let mut extra = Extra::default();
         let mut next = first;
         while let Some(job) = next {
@@ -347,6 +360,7 @@ impl Live {
             let full = answers.signals >= BATCH_SIGNALS as u64 || answers.close.is_some();
             next = if full { None } else { jobs.try_recv().ok() };
         }
+        let sequence = self.disk.next_sequence();
         self.engine.tick(policy, now, sweep);
         let deleted = self.retention.expire(&self.disk.tables, policy, now, &self.unpublished, &mut extra)?;
         let stopwatch = Stopwatch::start();
@@ -382,6 +396,7 @@ impl Live {
         extra: &mut Extra,
     ) -> Result<(), StoreError> {
         match job {
+            Job::Decide { reply, .. } if self.incomplete => drop(reply.send(Err(adopt::incomplete()))),
             Job::Decide { signals, reply } => {
                 let mut decisions = Vec::with_capacity(signals.len());
                 answers.signals += signals.len() as u64;
@@ -406,6 +421,10 @@ impl Live {
             Job::Deleted { reference, reply } => {
                 let outcome = self.delete(policy, now, &reference, extra);
                 answers.deleted.push((reply, outcome));
+            }
+            Job::Adopt { open, reply } => {
+                answers.adopted += self.adopt(policy, now, open, extra)?;
+                answers.patched.push((reply, Ok(())));
             }
             Job::Close { reply } => answers.close = Some(reply),
             read => answers.reads.push(read),

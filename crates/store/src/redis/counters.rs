@@ -50,7 +50,7 @@ impl Core {
     /// as the number of partitions allows.
     pub(super) async fn keep_stats(self: Arc<Self>) {
         loop {
-            let counted = match self.check_birth().await {
+            let counted = match self.check_loss().await {
                 Ok(()) => self.gather().await,
                 Err(error) => Err(error),
             };
@@ -64,6 +64,11 @@ impl Core {
             let rest = publisher::LOOK_AT_CLOCK.max(Duration::from_millis(partitions as u64));
             tokio::time::sleep(rest).await;
         }
+    }
+
+    async fn check_loss(&self) -> Result<(), super::link::LinkError> {
+        self.check_birth().await?;
+        self.check_whole().await.map(drop)
     }
 
     /// Counts what is in all partitions; returns how many there are.

@@ -13,11 +13,12 @@ use parking_lot::Mutex;
 use seawall_model::{Decision, DecisionKind, Policy, Stopwatch};
 use tokio::sync::{mpsc, oneshot};
 
+use super::adopt::Beginning;
 use super::link::LinkError;
 use super::partition::Partition;
 use super::store::Core;
 use super::wire::{self, DecideAnswer, DecideCall, Item, PolicyWire};
-use crate::StoreError;
+use crate::{Failure, StoreError};
 
 /// Signals in one call: a few milliseconds of the server, which serves nobody else meanwhile.
 const CALL_SIGNALS: usize = 128;
@@ -167,17 +168,34 @@ impl Lane {
         self.core.register(&self.partition).await?;
         let mut decisions = Vec::with_capacity(items.len());
         for part in items.chunks(CALL_SIGNALS) {
-            decisions.extend(self.decide(rules, part).await?);
+            decisions.extend(self.decide_known(rules, part).await?);
         }
         Ok(decisions)
     }
 
-    async fn decide(&self, rules: &Rules, items: &[Item]) -> Result<Vec<Decision>, LinkError> {
+    /// A partition that is not there is begun only when nothing can have been lost with it.
+    async fn decide_known(&self, rules: &Rules, items: &[Item]) -> Result<Vec<Decision>, LinkError> {
+        let mut looks = 0;
+        let mut begin = false;
+        loop {
+            match self.decide(rules, items, begin).await {
+                Err(error) if error.class == Failure::Incomplete => {
+                    let beginning = self.core.begin(&self.partition, looks).await?;
+                    begin = matches!(beginning, Beginning::Begin);
+                    looks += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn decide(&self, rules: &Rules, items: &[Item], begin: bool) -> Result<Vec<Decision>, LinkError> {
         let op = self.core.lanes.operations.fetch_add(1, Ordering::Relaxed) + 1;
         let asked = DecideCall {
             op,
             remember: i64::try_from(self.core.options.remember_answers.as_millis()).unwrap_or(i64::MAX),
             cluster: &self.partition.cluster,
+            begin,
             signals: items.iter().map(|item| &item.wire).collect(),
         };
         let call = self.core.call(&rules.wire, asked);
@@ -189,6 +207,9 @@ impl Lane {
         let answer: DecideAnswer = wire::decode(&wire::text(value)?)?;
         let decisions = answer.decisions(items)?;
         self.core.counters.lock().decided(&answer, firing(&decisions), began.elapsed());
+        if begin {
+            self.core.noted.born(&self.partition);
+        }
         self.core.claims.note(&self.record, answer.other_lease == 0);
         if answer.due != 0 {
             self.core.publisher.schedule(&self.record, answer.due.max(answer.other_lease));

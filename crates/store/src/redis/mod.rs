@@ -13,6 +13,7 @@
 //!           feed.rs       watchers of every replica              publisher.rs
 //! ```
 
+mod adopt;
 mod counters;
 pub mod doctor;
 mod feed;

@@ -1,7 +1,7 @@
 //! Which signals are decided together.
 
 use compact_str::CompactString;
-use seawall_model::{Field, Policy, Signal};
+use seawall_model::{Field, Identity, Policy, Signal};
 use sha2::{Digest, Sha256};
 
 /// Version of the keys and of what lies in them. Two versions of Seawall with the same number share their state; a
@@ -19,7 +19,10 @@ pub(super) struct Partition {
 
 impl Partition {
     pub fn of(policy: &Policy, signal: &Signal) -> Self {
-        let identity = &signal.identity;
+        Self::holding(policy, &signal.identity)
+    }
+
+    pub fn holding(policy: &Policy, identity: &Identity) -> Self {
         let namespace = (!spans_namespaces(policy)).then(|| identity.namespace.clone());
         Self { cluster: identity.cluster.clone(), namespace }
     }
@@ -67,6 +70,11 @@ impl Keys {
     /// A sorted set of all partitions, by when they were last used.
     pub fn registry(&self) -> String {
         format!("{}{{partitions}}", self.base)
+    }
+
+    /// Says that the open requests outside are in the state. Beside the registry, and vanishes with it.
+    pub fn whole(&self) -> String {
+        format!("{}:whole", self.registry())
     }
 
     /// Who was here first: it vanishes with the data.

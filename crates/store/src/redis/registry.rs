@@ -17,7 +17,7 @@ const NOTED: Duration = Duration::from_secs(60);
 /// After which time (milliseconds) without a note a partition that is empty is forgotten: well above [`NOTED`].
 const FORGOTTEN: i64 = 3_600_000;
 /// How long (milliseconds) the registry is kept without any note: as long as the partitions themselves, 30 days.
-const KEPT: i64 = 30 * 86_400_000;
+pub(super) const KEPT: i64 = 30 * 86_400_000;
 
 /// When this replica noted which partition.
 #[derive(Default)]
@@ -25,23 +25,37 @@ pub(super) struct Noted(Mutex<Notes>);
 
 #[derive(Default)]
 struct Notes {
-    at: HashMap<Partition, Instant>,
+    /// And whether nobody had noted it before, as long as nothing was decided in it.
+    at: HashMap<Partition, (Instant, bool)>,
     /// When those that are too old to be relied on were last dropped.
     swept: Option<Instant>,
 }
 
 impl Noted {
     fn is_fresh(&self, partition: &Partition, now: Instant) -> bool {
-        self.0.lock().at.get(partition).is_some_and(|at| now - *at < NOTED)
+        self.0.lock().at.get(partition).is_some_and(|(at, _)| now - *at < NOTED)
     }
 
-    fn note(&self, partition: Partition, now: Instant) {
+    /// Whether this replica noted it first, and nothing was decided in it since.
+    pub fn is_unborn(&self, partition: &Partition) -> bool {
+        self.0.lock().at.get(partition).is_some_and(|(_, unborn)| *unborn)
+    }
+
+    /// Something was decided in it.
+    pub fn born(&self, partition: &Partition) {
+        if let Some((_, unborn)) = self.0.lock().at.get_mut(partition) {
+            *unborn = false;
+        }
+    }
+
+    fn note(&self, partition: Partition, now: Instant, is_new: bool) {
         let mut notes = self.0.lock();
         if notes.swept.is_none_or(|swept| now - swept >= NOTED) {
-            notes.at.retain(|_, at| now - *at < NOTED);
+            notes.at.retain(|_, (at, _)| now - *at < NOTED);
             notes.swept = Some(now);
         }
-        notes.at.insert(partition, now);
+        let unborn = is_new || notes.at.get(&partition).is_some_and(|(_, unborn)| *unborn);
+        notes.at.insert(partition, (now, unborn));
     }
 
     fn names(&self) -> Vec<String> {
@@ -59,8 +73,8 @@ impl Core {
         let (at, kept) = (self.clock.now().as_millis().to_string(), KEPT.to_string());
         let name = partition.name();
         let args: [&[u8]; 3] = [at.as_bytes(), name.as_bytes(), kept.as_bytes()];
-        self.run(&self.scripts.register, &self.keys.registry(), &args, true).await?;
-        self.noted.note(partition.clone(), now);
+        let added = self.run(&self.scripts.register, &self.keys.registry(), &args, true).await?;
+        self.noted.note(partition.clone(), now, added == redis::Value::Int(1));
         Ok(())
     }
 
@@ -100,11 +114,13 @@ impl Core {
         if before.is_none_or(|before| before == first) {
             return Ok(());
         }
-        self.counters.lock().state_lost();
-        tracing::error!(
-            prefix = self.options.key_prefix,
-            "the Redis server has lost its data: requests that were open are gone, and problems that still fire get new ones"
-        );
+        let what = if self.rules().policy.published {
+            "the open requests are read back from the cluster before anything is decided"
+        } else {
+            self.counters.lock().state_lost();
+            "requests that were open are gone, and problems that still fire get new ones"
+        };
+        tracing::error!(prefix = self.options.key_prefix, "the Redis server has lost its data: {what}");
         let now = self.clock.now().as_millis();
         let noted = self.noted.names();
         if noted.is_empty() {

@@ -9,6 +9,8 @@ pub(super) struct Scripts {
     pub tick: Script,
     /// Takes over what a worker reports.
     pub report: Script,
+    /// Takes over what exists outside.
+    pub adopt: Script,
     /// Notes where a request was published.
     pub placed: Script,
     /// Reads requests.
@@ -31,6 +33,7 @@ impl Scripts {
             decide: joined(&[STATE, STORM, TRIP, OPEN, include_str!("scripts/decide.lua")]),
             tick: joined(&[STATE, STORM, include_str!("scripts/tick.lua")]),
             report: joined(&[STATE, STORM, include_str!("scripts/report.lua")]),
+            adopt: joined(&[STATE, STORM, include_str!("scripts/adopt.lua")]),
             placed: joined(&[STATE, include_str!("scripts/placed.lua")]),
             requests: joined(&[include_str!("scripts/requests.lua")]),
             summary: joined(&[include_str!("scripts/summary.lua")]),

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use seawall_model::{Clock, Decision, Fingerprint, Policy, RequestRef, Signal, Stopwatch};
 use serde::Serialize;
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -57,6 +57,8 @@ pub(super) struct Core {
     /// The lanes, which end when they have done what they were given.
     pub lane_tasks: TaskTracker,
     pub unpublished: Unpublished,
+    /// Whether the open requests outside have to be taken over first.
+    pub incomplete: watch::Sender<bool>,
     /// Calls of lanes that may be on their way at the same time.
     pub on_the_way: Semaphore,
 }
@@ -162,9 +164,11 @@ impl RedisStore {
             tasks,
             lane_tasks: TaskTracker::new(),
             unpublished: Unpublished::default(),
+            incomplete: watch::Sender::new(false),
             on_the_way: Semaphore::new(connections * lane::AT_ONCE),
         });
         core.check_birth().await?;
+        core.check_whole().await?;
         core.check_partitions().await?;
         let until = |task: futures_util::future::BoxFuture<'static, ()>| {
             let stop = stop.clone();
@@ -321,9 +325,20 @@ impl StateStore for RedisStore {
         })
     }
 
+    fn incomplete(&self) -> watch::Receiver<bool> {
+        self.core.incomplete.subscribe()
+    }
+
+    fn adopt(&self, open: Vec<RequestRecord>) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.check_open()?;
+            self.core.adopt(open).await
+        })
+    }
+
     fn health(&self) -> Health {
         match self.check_open() {
-            Ok(()) => self.core.links.health(),
+            Ok(()) => self.core.health(),
             Err(_) => Health { available: false, reason: Some("it is closed".to_owned()) },
         }
     }

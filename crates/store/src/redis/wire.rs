@@ -5,7 +5,7 @@ use compact_str::CompactString;
 use seawall_engine::group_names;
 use seawall_model::{
     Decision, DecisionKind, Detail, Fingerprint, Identity, Phase, Policy, Priority, RemediationPath,
-    RequestId, RequestRef, Severity, Signal, StormSummary, Timestamp,
+    RequestDoc, RequestId, RequestRef, Severity, Signal, StormSummary, Timestamp,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -122,6 +122,18 @@ pub(super) fn phase(number: u8) -> Result<Phase, LinkError> {
     at(&PHASES, number)
 }
 
+pub(super) fn severity_number(severity: Severity) -> u8 {
+    place(&SEVERITIES, &severity)
+}
+
+pub(super) fn priority_number(priority: Priority) -> u8 {
+    place(&PRIORITIES, &priority)
+}
+
+pub(super) fn path_number(path: RemediationPath) -> u8 {
+    place(&PATHS, &path)
+}
+
 pub(super) fn phase_number(phase: Phase) -> u8 {
     place(&PHASES, &phase)
 }
@@ -181,9 +193,9 @@ impl Item {
             identity.name.clone(),
             identity.kind.clone(),
             identity.resource.clone(),
-            place(&SEVERITIES, &signal.severity),
-            place(&PRIORITIES, &signal.priority),
-            place(&PATHS, &signal.path),
+            severity_number(signal.severity),
+            priority_number(signal.priority),
+            path_number(signal.path),
             groups.collect(),
             grouping.collect(),
         );
@@ -197,9 +209,18 @@ impl Item {
 impl DocBody {
     fn pack(signal: Signal) -> Vec<u8> {
         let Signal { identity, api_version, environment, firing_time, detail, .. } = signal;
-        let body = Self { identity, api_version, environment, firing_time, detail };
+        Self { identity, api_version, environment, firing_time, detail }.packed()
+    }
+
+    /// The same of a request that exists.
+    pub fn of(doc: &RequestDoc) -> Vec<u8> {
+        let RequestDoc { identity, api_version, environment, firing_time, detail, .. } = doc.clone();
+        Self { identity, api_version, environment, firing_time, detail }.packed()
+    }
+
+    fn packed(&self) -> Vec<u8> {
         // Encoding into memory fails only for sequences of unknown length, which it does not have.
-        let plain = postcard::to_stdvec(&body).unwrap_or_default();
+        let plain = postcard::to_stdvec(self).unwrap_or_default();
         lz4_flex::block::compress_prepend_size(&plain)
     }
 
@@ -215,6 +236,8 @@ pub(super) struct DecideCall<'a> {
     /// Milliseconds.
     pub remember: i64,
     pub cluster: &'a str,
+    /// Whether a partition without a record may be begun.
+    pub begin: bool,
     pub signals: Vec<&'a SignalWire>,
 }
 

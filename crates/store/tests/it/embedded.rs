@@ -70,6 +70,12 @@ impl StoreUnderTest for Embedded {
         self.store = open(self.path(), policy, &self.clock).expect("what was closed opens");
     }
 
+    async fn lose(&mut self, policy: &Policy) {
+        let empty = tempfile::tempdir_in(&self.parent).unwrap();
+        self.store = open(empty.path(), policy, &self.clock).expect("an empty directory opens");
+        self.directory = empty;
+    }
+
     /// A question is answered after what is due at the beginning of its round. The first one may join a round that began
     /// before the clock was turned; the second cannot.
     async fn settle(&self) {

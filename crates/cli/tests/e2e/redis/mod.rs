@@ -20,7 +20,7 @@ use crate::load::Senders;
 use crate::support::SOON;
 
 /// Replicas that differ in nothing but their addresses.
-async fn replicas(
+pub async fn replicas(
     scene: &Scene,
     count: usize,
     recipe: impl Fn(SeawallBuilder) -> SeawallBuilder,
@@ -32,7 +32,7 @@ async fn replicas(
     replicas
 }
 
-fn clients(replicas: &[Seawall]) -> Vec<Client> {
+pub fn clients(replicas: &[Seawall]) -> Vec<Client> {
     replicas.iter().map(Seawall::client).collect()
 }
 

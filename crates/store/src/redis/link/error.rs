@@ -73,6 +73,11 @@ impl LinkError {
         Self::new(Failure::Protocol, Scope::Call, reason)
     }
 
+    /// The open requests outside have not been taken over yet.
+    pub(crate) fn incomplete(reason: impl Into<String>) -> Self {
+        Self::new(Failure::Incomplete, Scope::Call, reason)
+    }
+
     /// An answer of the server that is an error.
     pub(super) fn answered(error: &ServerError) -> Self {
         Self::coded(error.code(), error.details().unwrap_or_default())
@@ -95,6 +100,7 @@ impl LinkError {
             // The only error of a moving slot that comes without a code of its own.
             "ERR" if details.starts_with(NOT_HERE) => (Failure::ClusterDown, Scope::Call),
             "SEAWALL" if details.starts_with("SUPERSEDED") => (Failure::Superseded, Scope::Call),
+            "SEAWALL" if details.starts_with("UNKNOWN") => (Failure::Incomplete, Scope::Call),
             _ => (Failure::Protocol, Scope::Call),
         };
         Self::new(class, scope, format!("{code} {details}").trim_end())

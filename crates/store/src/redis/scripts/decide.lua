@@ -2,12 +2,14 @@
 --
 -- KEYS[1]   the record of the partition (see state.lua)
 -- ARGV[1]   msgpack map: now (ms), replica, lease (ms), channel, policy, asked = op (a number that grows with every new call
---           of the replica to this partition), remember (ms), cluster, signals
+--           of the replica to this partition), remember (ms), cluster, begin (whether a partition that is not there may be
+--           begun), signals
 -- ARGV[2]   the fingerprints of the signals, 32 bytes each
 -- ARGV[3…]  what a request would show of each signal
 -- Returns   msgpack array: { decisions, storms they name, added, modified, due (ms, 0 for nothing), lease end of another
 --           replica that publishes for this partition (ms, 0 when this one does), change in the number of held requests }
 -- Errors    SEAWALL SUPERSEDED  a newer format: nothing was changed, nor may it be
+--           SEAWALL UNKNOWN     the partition is not there: whether something was lost is to be found out first
 --           SEAWALL STALE       the replica has sent a later call meanwhile: this one came too late and changes nothing
 -- Atomic    everything is one step; memory that has run out is noticed before anything is written.
 -- Again     with the same `op` it returns the same answer and changes nothing.
@@ -31,6 +33,9 @@ if last then
 end
 if not load_partition() then
   return redis.error_reply('SEAWALL SUPERSEDED a newer version of Seawall has taken over this partition')
+end
+if part.is_new and POLICY.published and not asked.begin then
+  return redis.error_reply('SEAWALL UNKNOWN the partition is not there')
 end
 local held_before = part.held
 -- The first write is one that fails when memory has run out.

@@ -3,9 +3,9 @@
 --
 -- KEYS[1]   the registry, a sorted set of the names of partitions by when they were last noted
 -- ARGV      now (ms), name of the partition, how long the registry is kept without any note (ms)
--- Returns   1
+-- Returns   1 when it was not there before, else 0
 -- Again     harmless
 
-redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+local added = redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
+return added

@@ -1,7 +1,7 @@
 -- The state of one partition, and the only way to read and change it.
 --
 -- This file is the beginning of every script that changes state; Redis has no modules, so the files are joined:
---   state.lua, storm.lua, then decide.lua (with trip.lua and open.lua), report.lua or tick.lua.
+--   state.lua, storm.lua, then decide.lua (with trip.lua and open.lua), report.lua, adopt.lua or tick.lua.
 --
 -- KEYS[1]   <prefix>:1:{<tag>}:p, the record of the partition. All other keys are in the same slot and begin the same:
 --     i        hash   fingerprint (32 bytes)  -> incident that is open or ended a moment ago
@@ -88,6 +88,7 @@ local function load_partition()
     return false
   end
   part = {
+    is_new = not raw,
     sequence = a[2], epoch = a[3], floor = a[4], openings = a[5], storms = a[6], held = a[7], living = a[8],
     owner = a[9], lease = a[10], sweep = a[11], sweep_closed = a[12], sweep_groups = a[13],
     -- Whether `y` has everything that is not published. Versions that publish nothing leave it out.

@@ -3,6 +3,7 @@
 //! A store joins with `conformance!(TheStoreUnderTest)`. Rules are tested with the clock as an argument; waiting is only
 //! for what a store does by itself, and always for a condition.
 
+pub mod adoption;
 pub mod batches;
 pub mod dedup;
 pub mod life;
@@ -145,6 +146,18 @@ macro_rules! conformance {
                 deleting_the_request_of_a_storm_ends_it,
                 what_is_not_published_is_kept_beyond_its_retention,
                 nothing_is_told_when_requests_live_in_the_store,
+            }
+            adoption {
+                nothing_is_decided_before_what_is_open_was_taken_over,
+                an_empty_cluster_is_taken_over_at_once,
+                a_storm_is_taken_over_with_its_members,
+                unlisted_members_join_again_and_totals_are_said_to_be_inexact,
+                superseded_requests_are_taken_over_as_they_are,
+                what_was_taken_over_is_published_again_in_a_newer_epoch,
+                a_phase_is_taken_over_and_ends_by_a_report,
+                a_person_may_delete_what_was_taken_over,
+                taking_over_twice_changes_nothing,
+                what_is_known_goes_before_what_is_taken_over,
             }
             life {
                 finished_requests_leave_after_their_retention,

@@ -4,6 +4,7 @@ mod cluster;
 mod durability;
 mod faults;
 mod keys;
+mod losses;
 mod replicas;
 
 use std::sync::Arc;
@@ -78,6 +79,12 @@ impl StoreUnderTest for Redis {
         self.store = open(&self.options, policy, &self.clock).await;
     }
 
+    /// The server has nothing any more, and the replica is another one.
+    async fn lose(&mut self, policy: &Policy) {
+        self.server.flush_all();
+        self.store = open(&self.options, policy, &self.clock).await;
+    }
+
     async fn settle(&self) {
         self.store.catch_up().await.expect("the store answers");
     }
@@ -140,6 +147,11 @@ impl StoreUnderTest for Lossy<'_> {
         self.store = open(&self.options, policy, &self.clock).await;
     }
 
+    /// The replica goes on; it is the server that has nothing any more.
+    async fn lose(&mut self, _: &Policy) {
+        self.line.server.flush_all();
+    }
+
     async fn settle(&self) {
         eventually("the store answers", async || self.store.catch_up().await).await;
     }
@@ -169,6 +181,10 @@ impl StoreUnderTest for Valkey {
 
     async fn restart(&mut self, policy: &Policy) {
         self.0.restart(policy).await;
+    }
+
+    async fn lose(&mut self, policy: &Policy) {
+        self.0.lose(policy).await;
     }
 
     async fn settle(&self) {

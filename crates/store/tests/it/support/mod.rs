@@ -26,6 +26,9 @@ pub trait StoreUnderTest: Sized {
     /// The process ends in order, and another one takes over.
     async fn restart(&mut self, policy: &Policy);
 
+    /// Everything that was made durable is gone, and the store begins anew.
+    async fn lose(&mut self, policy: &Policy);
+
     /// The next answer that a server gives to the store gets lost on the way. Nothing for a store without a server.
     async fn lose_answer(&self) {}
 

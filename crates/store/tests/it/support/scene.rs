@@ -39,6 +39,9 @@ impl<S: StoreUnderTest> Scene<S> {
         change(&mut policy);
         let clock = ManualClock::at(START);
         let subject = S::start(policy.clone(), clock.clone()).await;
+        if policy.published {
+            subject.store().adopt(Vec::new()).await.expect("nothing is open outside");
+        }
         Self { subject, clock, now: START, policy }
     }
 
@@ -64,6 +67,11 @@ impl<S: StoreUnderTest> Scene<S> {
 
     pub async fn restart(&mut self) {
         self.subject.restart(&self.policy).await;
+    }
+
+    /// Everything is gone.
+    pub async fn lose(&mut self) {
+        self.subject.lose(&self.policy).await;
     }
 
     /// Other rules from now on.
