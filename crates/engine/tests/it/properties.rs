@@ -256,7 +256,8 @@ fn keeps_its_requests(history: &History) -> Result<(), TestCaseError> {
         let (Step::Fire(alert) | Step::Burst(alert, _)) = step else { continue };
         let (one, other) = (kept.decide(&alert.firing()), lost.decide(&alert.firing()));
         // Each by itself: what is new counts in windows, which are not in the requests.
-        (kept.crash(), lost.crash());
+        kept.crash();
+        lost.crash();
         if one.kind == DecisionKind::Duplicate {
             prop_assert_eq!(one.request, other.request, "{:?}", alert);
         }

@@ -73,13 +73,14 @@ async fn after_a_flush_no_replica_decides_before_one_has_taken_over_what_is_open
 async fn a_call_that_waits_goes_on_when_what_is_open_was_taken_over() {
     let (scene, store) = Scene::start().await;
     scene.server.flush_all();
-    let waiting = tokio::spawn({
-        let store = Arc::clone(&store);
-        async move { store.decide(vec![Alert::new("shop", "Crash", "web-0").firing()]).await }
-    });
-    noticed(&store, true).await;
-    store.adopt(Vec::new()).await.unwrap();
-    assert_eq!(waiting.await.unwrap().unwrap()[0].kind, DecisionKind::Created);
+    let alert = Alert::new("shop", "Crash", "web-0").firing();
+    let adopted = async {
+        noticed(&store, true).await;
+        store.adopt(Vec::new()).await
+    };
+    let (decisions, adopted) = tokio::join!(store.decide(vec![alert]), adopted);
+    adopted.unwrap();
+    assert_eq!(decisions.unwrap()[0].kind, DecisionKind::Created);
 }
 
 /// As when a part of a cluster has lost its data.
