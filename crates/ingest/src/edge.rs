@@ -10,7 +10,7 @@ use compact_str::{CompactString, format_compact};
 use parking_lot::RwLock;
 use seawall_engine::normalise::Normaliser;
 use seawall_model::{Clock, Timestamp};
-use seawall_store::{Sink, StateStore, StoreError};
+use seawall_store::{SharedLimits, Sink, StateStore, StoreError};
 use seawall_telemetry::{Metrics, RouteMetrics, SourceMetrics, StateSnapshot, StoreMetrics};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::EdgeSettings;
 use crate::auth::Reviewer;
 use crate::problem::Problem;
+use crate::rate::RateLimiter;
 use crate::router::ROUTES;
 use crate::signals::Source;
 
@@ -37,6 +38,7 @@ pub struct Edge {
     clock: Arc<dyn Clock>,
     /// Says who is asking and what they may do; without it everybody may do everything.
     reviewer: Option<Reviewer>,
+    rate: RateLimiter,
     pub(crate) store_metrics: StoreMetrics,
     routes: HashMap<&'static str, RouteMetrics>,
     unmatched: RouteMetrics,
@@ -76,6 +78,7 @@ impl Edge {
             sources: Source::ALL.map(|source| metrics.source(source.as_str())),
             store,
             sink,
+            rate: RateLimiter::new(settings.rate.clone()),
             normaliser: RwLock::new(normaliser),
             settings,
             metrics,
@@ -100,6 +103,15 @@ impl Edge {
         if self.sink.set(sink).is_err() {
             tracing::error!("there is a sink already; the second one is not asked");
         }
+    }
+
+    /// Senders are limited for all replicas together. To be said before the first request, and once.
+    pub fn share_limits(&self, limits: Arc<dyn SharedLimits>) {
+        self.rate.share(limits);
+    }
+
+    pub(crate) const fn rate(&self) -> &RateLimiter {
+        &self.rate
     }
 
     /// Readiness says no from now on; everything is still answered. Answers ask clients to connect elsewhere.

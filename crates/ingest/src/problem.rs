@@ -60,7 +60,8 @@ impl Problem {
     /// The same with a status after which every sender sends again.
     pub(crate) fn into_retryable(mut self) -> Self {
         self.status = StatusCode::SERVICE_UNAVAILABLE;
-        self.retry_after(Duration::from_secs(1))
+        self.retry_after.get_or_insert(Duration::from_secs(1));
+        self
     }
 
     pub(crate) fn bad_parameter(name: &str, wrong: impl std::fmt::Display) -> Self {

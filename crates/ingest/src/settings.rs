@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::RateSettings;
+
 #[derive(Clone, Debug)]
 pub struct EdgeSettings {
     pub limits: Limits,
@@ -10,6 +12,7 @@ pub struct EdgeSettings {
     /// 503: for them a 4xx is a lost alert.
     pub retryable_for: Vec<String>,
     pub max_connections: usize,
+    pub rate: RateSettings,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +53,7 @@ impl Default for EdgeSettings {
             retryable_for: ["Alertmanager/", "Prometheus/", "Grafana"].map(str::to_owned).to_vec(),
             // Ten thousand idle connections must not keep anybody else out.
             max_connections: 16_384,
+            rate: RateSettings::default(),
         }
     }
 }

@@ -40,6 +40,9 @@ impl Server {
         let (edge_settings, counted, time) =
             (settings.edge.clone(), Arc::clone(&metrics), Arc::clone(&clock));
         let edge = Edge::new(Arc::clone(&store), normaliser, edge_settings, counted, time, reviewer);
+        if let Some(limits) = Arc::clone(&store).shared_limits().filter(|_| settings.share_limits) {
+            edge.share_limits(limits);
+        }
         match addresses.listen() {
             Ok(listeners) => {
                 let publisher = publishing.start(&store, &metrics, clock, &edge);

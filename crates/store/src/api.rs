@@ -14,7 +14,7 @@ use seawall_model::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::StoreError;
+use crate::{SharedLimits, StoreError};
 
 /// How long the one who publishes has before it is told again of what is still not placed.
 pub(crate) const AGAIN: Duration = Duration::from_secs(15);
@@ -80,6 +80,11 @@ pub trait StateStore: Send + Sync + 'static {
     /// Takes over the open requests that exist outside and that are not known here, all at once, and what counted on
     /// them. What is known goes before what they say. They are published again, so that they carry a newer epoch.
     fn adopt(&self, open: Vec<RequestRecord>) -> StoreFuture<'_, ()>;
+
+    /// Limits that all replicas keep together, where there can be several.
+    fn shared_limits(self: Arc<Self>) -> Option<Arc<dyn SharedLimits>> {
+        None
+    }
 
     fn health(&self) -> Health;
 

@@ -11,6 +11,7 @@
 mod api;
 mod embedded;
 mod error;
+mod limits;
 mod read;
 mod redis;
 mod sink;
@@ -23,6 +24,7 @@ pub use api::{
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub(crate) use error::INCOMPLETE;
 pub use error::{Failure, StoreError};
+pub use limits::{SharedLimit, SharedLimits};
 pub use redis::doctor;
 pub use redis::{Credentials, RedisDurability, RedisMode, RedisOptions, RedisStore};
 pub use seawall_engine::{ExplainedDecision, Explanation, MemberRecord, StormRecord};

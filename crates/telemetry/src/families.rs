@@ -67,6 +67,11 @@ pub(crate) struct RejectedLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ScopeLabel {
+    pub(crate) scope: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct StormLabel {
     pub(crate) rule: String,
 }

@@ -9,8 +9,9 @@ use prometheus_client::registry::Registry;
 
 use crate::families::{
     AuthLabel, AuthMetrics, DecidedLabel, DurationFamily, Durations, HttpLabel, MethodLabel, OperationLabel,
-    OutcomeLabel, PolicyLabel, ReceivedLabel, RejectedLabel, RouteLabel, RouteMetrics, SinkErrorLabel,
-    SinkMetrics, SourceMetrics, StoreErrorLabel, StoreMetrics, StormLabel, StormMetrics, VerbLabel,
+    OutcomeLabel, PolicyLabel, ReceivedLabel, RejectedLabel, RouteLabel, RouteMetrics, ScopeLabel,
+    SinkErrorLabel, SinkMetrics, SourceMetrics, StoreErrorLabel, StoreMetrics, StormLabel, StormMetrics,
+    VerbLabel,
 };
 use crate::render::to_text_format;
 use crate::state::{StateCollector, StateSnapshot};
@@ -33,6 +34,7 @@ pub struct Metrics {
     http_in_flight: Gauge,
     auth: Family<AuthLabel, Counter>,
     auth_durations: DurationFamily<MethodLabel>,
+    rate_limited: Family<ScopeLabel, Counter>,
     config_reloads: Family<OutcomeLabel, Counter>,
     policy_evaluations: Family<PolicyLabel, Counter>,
     state: StateCollector,
@@ -62,6 +64,7 @@ impl Metrics {
             http_in_flight: Gauge::default(),
             auth: Family::default(),
             auth_durations: Family::new_with_constructor(Durations),
+            rate_limited: Family::default(),
             config_reloads: Family::default(),
             policy_evaluations: Family::default(),
             state: StateCollector::default(),
@@ -105,6 +108,8 @@ impl Metrics {
         registry.register("auth", "Checks of who is asking and what they may do", self.auth.clone());
         let help = "Duration of the reviews that checks needed; remembered answers need none";
         registry.register("auth_duration_seconds", help, self.auth_durations.clone());
+        let help = "Requests that were refused because their sender sends too many";
+        registry.register("rate_limited", help, self.rate_limited.clone());
         registry.register("config_reloads", "Reloads of the configuration", self.config_reloads.clone());
         let help = "Evaluations of classification policies";
         registry.register("policy_evaluations", help, self.policy_evaluations.clone());
@@ -172,6 +177,11 @@ impl Metrics {
     /// One way of checking who somebody is or what they may do.
     pub fn auth(&self, method: &'static str) -> AuthMetrics {
         AuthMetrics::new(method, &self.auth, &self.auth_durations)
+    }
+
+    /// A request that was refused: `client` for an address, `identity` for somebody known.
+    pub fn rate_limited(&self, scope: &'static str) {
+        self.rate_limited.get_or_create(&ScopeLabel { scope }).inc();
     }
 
     pub fn http_in_flight(&self) -> &Gauge {

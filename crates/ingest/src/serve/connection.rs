@@ -20,6 +20,7 @@ use tower::Service;
 
 use super::io::{AnswerBody, Observed, RequestBody};
 use super::timing::{Timing, Verdict};
+use crate::rate::Peer;
 use crate::settings::Timeouts;
 
 /// Bytes of a head, the request line included.
@@ -48,14 +49,14 @@ pub(crate) enum End {
 }
 
 /// Serves requests on `stream` until one side has had enough.
-pub(crate) async fn drive<S>(stream: S, router: Router, timeouts: Timeouts, ending: Ending) -> End
+pub(crate) async fn drive<S>(stream: S, peer: Peer, router: Router, timeouts: Timeouts, ending: Ending) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let timing = Arc::new(Timing::new(timeouts));
     let io = TokioIo::new(Observed::new(stream, timing.clone()));
     let noted = timing.clone();
-    let service = service_fn(move |request| answer(router.clone(), noted.clone(), request));
+    let service = service_fn(move |request| answer(router.clone(), peer, noted.clone(), request));
     let mut builder = http1::Builder::new();
     // The default of 100 headers stays: setting it, even to 100, costs an allocation per request.
     builder.header_read_timeout(None).max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
@@ -65,11 +66,13 @@ where
 
 async fn answer(
     mut router: Router,
+    peer: Peer,
     timing: Arc<Timing>,
     mut request: Request<Incoming>,
 ) -> Result<hyper::Response<AnswerBody>, Infallible> {
     timing.begin_request(!request.body().is_end_stream());
     request.extensions_mut().insert(timing.clone());
+    request.extensions_mut().insert(peer);
     let noted = timing.clone();
     let request = request.map(|body| RequestBody { body, timing: noted });
     let response = router.call(request).await?;

@@ -12,6 +12,7 @@ mod timing;
 
 use std::future::Future;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +26,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::edge::Edge;
+use crate::rate::Peer;
 use connection::{End, Ending, drive};
 pub(crate) use timing::{Expired, Timing};
 
@@ -91,13 +93,13 @@ impl Server {
             // The semaphore is never closed.
             let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => self.spawn(stream, slot),
+                Ok((stream, peer)) => self.spawn(stream, peer, slot),
                 Err(error) => pause_after(&error).await,
             }
         }
     }
 
-    fn spawn(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "connection was gone before it was served");
             return;
@@ -105,7 +107,7 @@ impl Server {
         let (router, timeouts) = (self.router.clone(), self.edge.settings().timeouts.clone());
         let (ending, aborted) = (self.ending.clone(), self.aborted.clone());
         self.connections.spawn(async move {
-            if drive(stream, router, timeouts, ending).await == End::Aborted {
+            if drive(stream, Peer(peer.ip()), router, timeouts, ending).await == End::Aborted {
                 aborted.fetch_add(1, Ordering::Relaxed);
             }
             drop(slot);
@@ -115,9 +117,9 @@ impl Server {
     async fn drain(self, listener: TcpListener, began: Instant) -> DrainReport {
         // Whoever is in the listener's queue has connected; closing the listener would reset them.
         while let Ok(slot) = self.slots.clone().try_acquire_owned()
-            && let Some(Ok((stream, _))) = listener.accept().now_or_never()
+            && let Some(Ok((stream, peer))) = listener.accept().now_or_never()
         {
-            self.spawn(stream, slot);
+            self.spawn(stream, peer, slot);
         }
         drop(listener);
         let open = self.connections.len();

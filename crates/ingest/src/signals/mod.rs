@@ -184,6 +184,8 @@ async fn take(
     parts: &http::request::Parts,
     body: Body,
 ) -> Result<Response, Problem> {
+    // Before anything of the body is read.
+    edge.rate().check(edge.metrics(), parts).await?;
     require_json(&parts.headers)?;
     let limits = &edge.settings().limits;
     let mut body = BodyReader::new(&edge, &parts.extensions, body, limits.body_bytes)?;
@@ -205,6 +207,7 @@ fn count_refused(edge: &Edge, source: Source, status: StatusCode) {
         StatusCode::PAYLOAD_TOO_LARGE => "too_large",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "media_type",
         StatusCode::REQUEST_TIMEOUT => "timeout",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limited",
         _ => return,
     };
     edge.source(source).rejected(reason, 1);
@@ -227,9 +230,6 @@ fn parse_problem(edge: &Edge, source: Source, error: BodyError) -> Problem {
 fn for_sender(edge: &Edge, problem: Problem, headers: &HeaderMap) -> Problem {
     let agent = headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
     let gives_up = || edge.settings().retryable_for.iter().any(|name| agent.starts_with(name.as_bytes()));
-    if problem.status == StatusCode::REQUEST_TIMEOUT && gives_up() {
-        problem.into_retryable()
-    } else {
-        problem
-    }
+    let comes_again = matches!(problem.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    if comes_again && gives_up() { problem.into_retryable() } else { problem }
 }

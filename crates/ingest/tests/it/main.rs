@@ -11,6 +11,7 @@ mod limits;
 mod openapi;
 mod problems;
 mod published;
+mod rate;
 mod reads;
 mod server;
 mod watch;

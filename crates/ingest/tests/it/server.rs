@@ -38,6 +38,14 @@ impl Server {
 
     /// One that lets in only whom `api` knows.
     pub async fn reviewed(api: &FakeApi, change: impl FnOnce(&mut ReviewSettings)) -> Self {
+        Self::reviewed_with(api, change, |_| {}).await
+    }
+
+    pub async fn reviewed_with(
+        api: &FakeApi,
+        change: impl FnOnce(&mut ReviewSettings),
+        edge: impl FnOnce(&mut EdgeSettings),
+    ) -> Self {
         let mut settings = ReviewSettings {
             audience: None,
             cache_ttl: Duration::from_secs(3600),
@@ -46,7 +54,7 @@ impl Server {
         };
         change(&mut settings);
         let client = api.client();
-        Self::build(|_| {}, |metrics, clock| Some(Reviewer::new(client, settings, metrics, clock))).await
+        Self::build(edge, |metrics, clock| Some(Reviewer::new(client, settings, metrics, clock))).await
     }
 
     async fn build(

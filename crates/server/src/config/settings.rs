@@ -22,6 +22,8 @@ pub struct Settings {
     /// A second listener for metrics and health.
     pub metrics_listen: Option<SocketAddr>,
     pub edge: EdgeSettings,
+    /// Whether all replicas count a sender's requests together.
+    pub share_limits: bool,
     pub normaliser: NormaliserConfig,
     pub classify: ClassifySettings,
     pub policy: Policy,

@@ -1,3 +1,4 @@
+mod rate;
 mod redis;
 
 use proptest::prelude::*;
@@ -62,7 +63,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_likely_one() {
 #[test]
 fn keys_and_values_of_later_versions_are_named_as_such() {
     for (yaml, expected) in [
-        ("rateLimit: {}\n", "seawall.yaml:1:1: rateLimit: this key is not available in this version"),
+        ("freshness: {}\n", "seawall.yaml:1:1: freshness: this key is not available in this version"),
         ("server:\n  tls: {}\n", "seawall.yaml:2:3: server.tls: this key is not available in this version"),
         (
             "state:\n  kind: reddis\n",

@@ -1,6 +1,7 @@
 //! The configuration as it is written. The comments here are the reference text, and every default is written here or
 //! in the type it configures, once.
 
+mod rate;
 mod sink;
 mod state;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Period, Size};
 
+pub use rate::{RateLimit, parse_net};
 pub use sink::{
     KubernetesSink, NamespacePolicy, Publish, PublishBreaker, PublishRetry, Sink, SinkKind, StoreSink,
 };
@@ -28,6 +30,8 @@ pub struct Config {
     pub server: Server,
     /// Who may send and read. Read at start only.
     pub auth: Auth,
+    /// How often one sender may send. Read at start only.
+    pub rate_limit: RateLimit,
     /// What makes two alerts the same problem. Read at start only, because a change gives every open problem a new
     /// identity.
     pub identity: Identity,
@@ -55,6 +59,9 @@ pub struct Server {
     pub listen: String,
     /// A second address and port for `/metrics` and health alone, for example one that only the monitoring reaches.
     pub metrics_listen: Option<String>,
+    /// Addresses and networks of proxies in front of Seawall: of their requests the sender is the one that `X-Forwarded-For`
+    /// names last, apart from such proxies. Nobody else's header is believed.
+    pub trusted_proxies: Vec<String>,
     /// What is taken at most; more is answered 413, or 503 when waiting helps.
     pub limits: Limits,
     /// How long each step may take.
@@ -66,6 +73,7 @@ impl Default for Server {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             metrics_listen: None,
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }

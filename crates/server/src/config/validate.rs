@@ -2,6 +2,7 @@
 
 mod auth;
 mod classify;
+mod rate;
 mod sink;
 mod state;
 
@@ -45,6 +46,8 @@ pub(crate) fn validate(
     let edge = EdgeSettings {
         limits: check.limits(config),
         timeouts: check.timeouts(config),
+        rate: check.rate_limit(config),
+        retryable_for: config.rate_limit.retryable_for.clone(),
         ..EdgeSettings::default()
     };
     check.identity(config);
@@ -59,6 +62,7 @@ pub(crate) fn validate(
                 listen,
                 metrics_listen,
                 edge,
+                share_limits: config.rate_limit.shared,
                 normaliser: normaliser(config),
                 classify,
                 policy,

@@ -18,6 +18,7 @@ mod counters;
 pub mod doctor;
 mod feed;
 mod lane;
+mod limits;
 mod link;
 mod options;
 mod partition;

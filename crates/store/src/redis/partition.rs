@@ -77,6 +77,13 @@ impl Keys {
         format!("{}:whole", self.registry())
     }
 
+    /// A limit, whose name may be anything.
+    pub fn limit(&self, name: &str) -> String {
+        let digest = Sha256::digest(name);
+        let tag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        format!("{}{{l{tag}}}", self.base)
+    }
+
     /// Who was here first: it vanishes with the data.
     pub fn birth(&self) -> String {
         format!("{}birth", self.base)

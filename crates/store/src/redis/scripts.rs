@@ -19,6 +19,8 @@ pub(super) struct Scripts {
     pub summary: Script,
     /// Notes that there is a partition.
     pub register: Script,
+    /// Takes one from a limit.
+    pub limit: Script,
 }
 
 const STATE: &str = include_str!("scripts/state.lua");
@@ -37,6 +39,7 @@ impl Scripts {
             placed: joined(&[STATE, include_str!("scripts/placed.lua")]),
             requests: joined(&[include_str!("scripts/requests.lua")]),
             summary: joined(&[include_str!("scripts/summary.lua")]),
+            limit: joined(&[include_str!("scripts/limit.lua")]),
             register: joined(&[include_str!("scripts/register.lua")]),
         }
     }

@@ -27,7 +27,7 @@ use super::wire::{self, Call, Item, PolicyWire};
 use super::{RETRY_AFTER, RedisOptions};
 use crate::{
     Change, Explanation, Failure, Health, Page, Placement, RequestFilter, RequestPage, RequestRecord,
-    StateStore, Stats, StatusPatch, StoreError, StoreFuture, StormDetail, StormPage,
+    SharedLimits, StateStore, Stats, StatusPatch, StoreError, StoreFuture, StormDetail, StormPage,
 };
 
 /// More than a partition should ever hold.
@@ -194,6 +194,10 @@ impl RedisStore {
         Ok(self.core.barrier().await?)
     }
 
+    pub(super) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Relaxed) { Err(closed()) } else { Ok(()) }
     }
@@ -334,6 +338,10 @@ impl StateStore for RedisStore {
             self.check_open()?;
             self.core.adopt(open).await
         })
+    }
+
+    fn shared_limits(self: Arc<Self>) -> Option<Arc<dyn SharedLimits>> {
+        Some(self)
     }
 
     fn health(&self) -> Health {

@@ -4,6 +4,7 @@ mod cluster;
 mod durability;
 mod faults;
 mod keys;
+mod limits;
 mod losses;
 mod replicas;
 
