@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::EdgeSettings;
 use crate::auth::Reviewer;
+use crate::events::EventsStatus;
 use crate::problem::Problem;
 use crate::rate::RateLimiter;
 use crate::router::ROUTES;
@@ -39,6 +40,8 @@ pub struct Edge {
     /// Says who is asking and what they may do; without it everybody may do everything.
     reviewer: Option<Reviewer>,
     rate: RateLimiter,
+    /// How the watch of Kubernetes events is doing.
+    events: EventsStatus,
     pub(crate) store_metrics: StoreMetrics,
     routes: HashMap<&'static str, RouteMetrics>,
     unmatched: RouteMetrics,
@@ -84,6 +87,7 @@ impl Edge {
             metrics,
             clock,
             reviewer,
+            events: EventsStatus::default(),
             in_flight: AtomicUsize::new(0),
             buffered: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -135,6 +139,10 @@ impl Edge {
         self.reviewer.as_ref()
     }
 
+    pub(crate) const fn events(&self) -> &EventsStatus {
+        &self.events
+    }
+
     pub(crate) fn store(&self) -> &Arc<dyn StateStore> {
         &self.store
     }
@@ -145,6 +153,10 @@ impl Edge {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -42,6 +42,9 @@ pub(crate) struct Checks {
     /// `off` when everybody may send and read; `ok`, or why nobody new can be told from anybody else. Nobody is let in
     /// then, and readiness does not depend on it.
     auth: Cow<'static, str>,
+    /// `off` unless Kubernetes events are a source; `ok`, whichever replica watches them, or why nobody here does. Readiness
+    /// does not depend on it: what happens meanwhile is taken later.
+    kubernetes_events: Cow<'static, str>,
     /// `serving` or `draining`.
     server: &'static str,
 }
@@ -84,6 +87,7 @@ pub(crate) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
             .sink()
             .map_or_else(|| "in state store".to_owned(), |sink| sink_check(sink.as_ref(), edge.now())),
         auth: auth_check(&edge),
+        kubernetes_events: edge.events().in_words(),
         server: if draining { "draining" } else { "serving" },
     };
     if health.available && !draining {

@@ -1,6 +1,7 @@
 //! The way into Seawall.
 //!
-//! Takes what senders post, says at once what became of it, and lets everybody look at what there is. It must never decide
+//! Takes what senders post, says at once what became of it, and lets everybody look at what there is. Takes what a cluster
+//! reports, too, where nobody posts it. It must never decide
 //! anything itself, acknowledge what the store has not made durable, hold a large body whole, or let one connection keep
 //! the others waiting.
 //!
@@ -8,6 +9,7 @@
 //! accept loop ─► connection (timeouts) ─► layer (request id, limits, problems, headers, metrics) ─► auth ─► route
 //!   signals: body within limits ─► adapter ─► StateStore::decide ─► answer
 //!   reads:   StateStore ─► pages, streams, explanations
+//! watch of Kubernetes events ─► adapter ─► StateStore::decide ─► checkpoint
 //! ```
 
 pub mod adapters;
@@ -15,6 +17,7 @@ mod auth;
 mod body;
 mod detach;
 mod edge;
+mod events;
 mod health;
 mod layer;
 mod openapi;
@@ -29,6 +32,7 @@ mod signals;
 
 pub use auth::{Identity, ReviewSettings, Reviewer};
 pub use edge::Edge;
+pub use events::{EventSettings, follow_events};
 pub use layer::with_edge_layers;
 pub use openapi::openapi_json;
 pub use problem::Problem;

@@ -21,7 +21,8 @@ pub enum ServeError {
         source: StoreError,
     },
     #[error(
-        "reach the Kubernetes API that `sink.kind: kubernetes`, `auth.kubernetes` or `classify.kubernetes` needs"
+        "reach the Kubernetes API that `sink.kind: kubernetes`, `auth.kubernetes`, `classify.kubernetes` or \
+         `sources.kubernetesEvents` needs"
     )]
     Cluster(#[from] ConnectError),
     #[error("listen on {address}")]

@@ -48,8 +48,8 @@ impl Server {
                 let publisher = publishing.start(&store, &metrics, clock, &edge);
                 let parts = Parts { store, metrics, edge, known, publishing, publisher };
                 let running = Running::spawn(&settings, parts, listeners);
-                if let Some(cluster) = cluster.filter(|_| settings.classify.kubernetes) {
-                    running.watch(cluster, settings.classify.config_map);
+                if let Some(cluster) = cluster {
+                    running.watch(cluster, &settings);
                 }
                 Ok(running)
             }
@@ -250,9 +250,17 @@ impl Running {
     }
 
     /// Learns from the cluster until it is stopped. Nothing waits for it.
-    fn watch(&self, cluster: Cluster, config_map: String) {
-        let watch = seawall_classify::watch(cluster, config_map, Arc::clone(&self.known), self.stop.clone());
-        self.tasks.spawn(watch);
+    fn watch(&self, cluster: Cluster, settings: &Settings) {
+        let stop = &self.stop;
+        if settings.classify.kubernetes {
+            let (config_map, known) = (settings.classify.config_map.clone(), Arc::clone(&self.known));
+            self.tasks.spawn(seawall_classify::watch(cluster.clone(), config_map, known, stop.clone()));
+        }
+        if let Some(events) = settings.events {
+            // Ends before the store is closed, and lets another replica have the lease.
+            let edge = Arc::clone(&self.edge);
+            self.tasks.spawn(seawall_ingest::follow_events(cluster, edge, events, stop.clone()));
+        }
     }
 
     /// Classes and decides by these rules from now on.

@@ -350,11 +350,27 @@ const NEEDED: [Right; 12] = [
     ("watch", "", "configmaps", "seawall-environments", NAMESPACE),
 ];
 
+const LEASES: &str = "coordination.k8s.io";
+const EVENTS_LEASE: &str = "seawall-kubernetes-events";
+
+/// What it does besides where Kubernetes events are a source, and may do nowhere else.
+const NEEDED_FOR_EVENTS: [Right; 5] = [
+    ("list", "events.k8s.io", "events", "", ""),
+    ("watch", "events.k8s.io", "events", "", ""),
+    ("get", LEASES, "leases", EVENTS_LEASE, NAMESPACE),
+    ("update", LEASES, "leases", EVENTS_LEASE, NAMESPACE),
+    ("create", LEASES, "leases", "", NAMESPACE),
+];
+
 /// What somebody who holds the pod's token must not be able to do.
-const FORBIDDEN: [Right; 32] = [
+const FORBIDDEN: [Right; 36] = [
     ("list", "", "events", "", ""),
+    ("create", "events.k8s.io", "events", "", "prod"),
     ("get", "", "namespaces", "prod", ""),
-    ("create", "coordination.k8s.io", "leases", "", NAMESPACE),
+    ("create", LEASES, "leases", "", "kube-system"),
+    ("list", LEASES, "leases", "", NAMESPACE),
+    ("update", LEASES, "leases", "others", NAMESPACE),
+    ("patch", LEASES, "leases", EVENTS_LEASE, NAMESPACE),
     ("update", REQUESTS, "remediationrequests", "", "prod"),
     ("delete", REQUESTS, "remediationrequests", "", "prod"),
     ("deletecollection", REQUESTS, "remediationrequests", "", "prod"),
@@ -379,8 +395,8 @@ const FORBIDDEN: [Right; 32] = [
     ("list", "", "configmaps", "", NAMESPACE),
     ("get", "", "configmaps", "seawall-environments", "prod"),
     ("update", "", "configmaps", "seawall-environments", NAMESPACE),
-    ("delete", "coordination.k8s.io", "leases", "seawall-events", NAMESPACE),
-    ("get", "coordination.k8s.io", "leases", "", "kube-system"),
+    ("delete", LEASES, "leases", EVENTS_LEASE, NAMESPACE),
+    ("get", LEASES, "leases", "", "kube-system"),
     ("create", "rbac.authorization.k8s.io", "clusterrolebindings", "", ""),
     ("patch", "apps", "deployments", "seawall", NAMESPACE),
     ("get", "*", "*", "", ""),
@@ -414,9 +430,12 @@ fn allowed(plane: &ControlPlane, user: &str, rights: &[Right]) -> Vec<bool> {
     verdicts
 }
 
-fn may_do_what_it_needs_and_nothing_else(plane: &ControlPlane, user: &str) {
+fn may_do_what_it_needs_and_nothing_else(plane: &ControlPlane, user: &str, takes_events: bool) {
     for (right, allowed) in NEEDED.iter().zip(allowed(plane, user, &NEEDED)) {
         assert!(allowed, "{user} needs {right:?}");
+    }
+    for (right, allowed) in NEEDED_FOR_EVENTS.iter().zip(allowed(plane, user, &NEEDED_FOR_EVENTS)) {
+        assert_eq!(allowed, takes_events, "{user}, {right:?}");
     }
     for (right, allowed) in FORBIDDEN.iter().zip(allowed(plane, user, &FORBIDDEN)) {
         assert!(!allowed, "{user} must not {right:?}");
@@ -452,13 +471,13 @@ fn granted(objects: &[Value], names: &[&str]) -> BTreeSet<String> {
 }
 
 /// The same as [`granted`], of what the code does.
-fn needed() -> BTreeSet<String> {
+fn needed(rights: &[Right]) -> BTreeSet<String> {
     // A right to one name is granted by name only where names are known before.
-    let named = [DEFINITIONS, "configmaps"];
+    let named = [DEFINITIONS, "configmaps", "leases"];
     let of = |&(verb, group, resource, name, _): &Right| {
         format!("{verb} {group} {resource} {}", if named.contains(&resource) { name } else { "" })
     };
-    NEEDED.iter().map(of).collect()
+    rights.iter().map(of).collect()
 }
 
 #[tokio::test]
@@ -470,9 +489,26 @@ async fn the_service_account_of_the_manifests_may_do_what_is_needed_and_nothing_
     let manifests = plane.kubectl(&["kustomize", &deploy("kustomize/base").to_string_lossy()]);
     plane.apply(&manifests);
     let user = format!("system:serviceaccount:{NAMESPACE}:seawall");
-    may_do_what_it_needs_and_nothing_else(&plane, &user);
+    may_do_what_it_needs_and_nothing_else(&plane, &user, false);
     // Not one right more than the code uses.
-    assert_eq!(granted(&accepted(&plane, &manifests), &["seawall"]), needed());
+    assert_eq!(granted(&accepted(&plane, &manifests), &["seawall"]), needed(&NEEDED));
+
+    // With events as a source it may do that, too, and is told to.
+    let overlay = format!(
+        "namespace: {NAMESPACE}\nresources: [{}]\ncomponents: [{}]\n",
+        from_root(scene.path(), "kustomize/overlays/trial"),
+        from_root(scene.path(), "kustomize/components/kubernetes-events"),
+    );
+    scene.file("kustomization.yaml", &overlay);
+    let manifests = plane.kubectl(&["kustomize", &scene.path().to_string_lossy()]);
+    plane.apply(&manifests);
+    may_do_what_it_needs_and_nothing_else(&plane, &user, true);
+    let objects = accepted(&plane, &manifests);
+    assert_eq!(granted(&objects, &["seawall-events"]), needed(&NEEDED_FOR_EVENTS));
+    let env = &one(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"];
+    let names: Vec<_> = env.as_array().expect("variables").iter().map(|one| &one["name"]).collect();
+    let told = ["SEAWALL_SOURCES__KUBERNETES_EVENTS__ENABLED", "SEAWALL_STATE__REDIS__DURABILITY"];
+    assert!(told.iter().all(|name| names.contains(&&json!(name))), "{env}");
 
     // What is asked of senders is what their role gives, in the namespaces where it is bound.
     plane.service_account("monitoring", "alertmanager");
@@ -501,9 +537,16 @@ async fn the_service_account_of_the_chart_may_do_what_is_needed_and_nothing_else
     plane.install_crd();
     plane.namespace("prod");
     plane.apply(&chart("serviceAccount: {name: gateway}"));
-    may_do_what_it_needs_and_nothing_else(&plane, &format!("system:serviceaccount:{NAMESPACE}:gateway"));
-    let objects = accepted(&plane, &chart("{}"));
-    assert_eq!(granted(&objects, &["seawall", "seawall-seawall"]), needed());
+    let user = format!("system:serviceaccount:{NAMESPACE}:gateway");
+    may_do_what_it_needs_and_nothing_else(&plane, &user, false);
+    let roles = ["seawall", "seawall-seawall"];
+    assert_eq!(granted(&accepted(&plane, &chart("{}")), &roles), needed(&NEEDED));
+
+    let events = "config: {sources: {kubernetesEvents: {enabled: true}}}";
+    plane.apply(&chart(&format!("serviceAccount: {{name: gateway}}\n{events}")));
+    may_do_what_it_needs_and_nothing_else(&plane, &user, true);
+    let all = [&NEEDED[..], &NEEDED_FOR_EVENTS].concat();
+    assert_eq!(granted(&accepted(&plane, &chart(events)), &roles), needed(&all));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod damage;
 mod definition;
 mod deploy;
 mod doctor;
+mod events;
 mod examples;
 mod full_disk;
 mod hostile;

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use seawall_model::{Decision, DecisionKind, Severity, Signal};
-use seawall_store::Sink;
+use seawall_store::{Sink, StoreError};
 use seawall_telemetry::DecisionLabel;
 use serde::Serialize;
 use serde_json::json;
@@ -127,7 +127,7 @@ pub(super) async fn decide(
     count_received(&edge, source, &batch.signals);
     let signals = std::mem::take(&mut batch.signals);
     let mut decisions =
-        if signals.is_empty() { Vec::new() } else { ask_store(&edge, source, signals).await? };
+        if signals.is_empty() { Vec::new() } else { made_durable(&edge, source, signals).await? };
     drop(held);
     if let Some(sink) = edge.sink() {
         wait_for_sink(sink.as_ref(), &mut decisions).await;
@@ -170,18 +170,23 @@ fn outcomes<'a>(
     })
 }
 
-async fn ask_store(edge: &Arc<Edge>, source: Source, signals: Vec<Signal>) -> Result<Vec<Decision>, Problem> {
-    let (began, sent) = (Instant::now(), signals.len());
+/// Has the signals decided, measures that, and counts a failure of the store.
+pub(crate) async fn ask_store(edge: &Edge, signals: Vec<Signal>) -> Result<Vec<Decision>, StoreError> {
+    let began = Instant::now();
     let decided = edge.store().decide(signals).await;
     edge.store_metrics.decide.observe(began.elapsed().as_secs_f64());
-    match decided {
+    decided.inspect_err(|error| edge.note_store_error(error))
+}
+
+async fn made_durable(edge: &Edge, source: Source, signals: Vec<Signal>) -> Result<Vec<Decision>, Problem> {
+    let sent = signals.len();
+    match ask_store(edge, signals).await {
         Ok(decisions) if decisions.len() == sent => Ok(decisions),
         Ok(decisions) => {
             tracing::error!(sent, decided = decisions.len(), "state store lost count of a batch");
             Err(Problem::internal())
         }
         Err(error) => {
-            edge.note_store_error(&error);
             edge.source(source).rejected("not_durable", sent as u64);
             Err(error.into())
         }
@@ -244,7 +249,7 @@ fn status_of(source: Source, summary: &Summary) -> StatusCode {
     }
 }
 
-fn count_received(edge: &Edge, source: Source, signals: &[Signal]) {
+pub(crate) fn count_received(edge: &Edge, source: Source, signals: &[Signal]) {
     let mut by_severity = [0; 3];
     for signal in signals {
         by_severity[signal.severity as usize] += 1;
@@ -254,7 +259,7 @@ fn count_received(edge: &Edge, source: Source, signals: &[Signal]) {
     }
 }
 
-fn count_decided(edge: &Edge, source: Source, summary: &Summary, decisions: &[Decision]) {
+pub(crate) fn count_decided(edge: &Edge, source: Source, summary: &Summary, decisions: &[Decision]) {
     use seawall_model::DecisionKind::{Accepted, Aggregated, Created, Duplicate, Resolved};
     let counts = [
         (Created, summary.created),

@@ -33,7 +33,7 @@ use crate::layer::RequestId;
 use crate::problem::Problem;
 
 pub(crate) use answer::Summary;
-pub(crate) use decide::json_response;
+pub(crate) use decide::{ask_store, count_decided, count_received, json_response};
 pub(crate) use media::require_json;
 
 /// Bodies up to this size are parsed where they lie; larger ones while they arrive.

@@ -5,6 +5,7 @@ mod answers;
 mod auth;
 mod connections;
 mod drain;
+mod events;
 mod fake;
 mod fake_api;
 mod limits;

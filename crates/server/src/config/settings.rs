@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use seawall_classify::{Classifier, Known, Policies};
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
-use seawall_ingest::{EdgeSettings, ReviewSettings};
+use seawall_ingest::{EdgeSettings, EventSettings, ReviewSettings};
 use seawall_model::Policy;
 use seawall_sink::KubernetesSettings;
 use seawall_store::{RedisMode, RedisOptions};
@@ -29,6 +29,8 @@ pub struct Settings {
     pub policy: Policy,
     /// How it is found out who is asking; nothing when everybody may do everything.
     pub reviews: Option<ReviewSettings>,
+    /// How Kubernetes events are watched, if they are.
+    pub events: Option<EventSettings>,
     pub state: StateSettings,
     pub sink: SinkSettings,
     pub log_format: LogFormat,
@@ -39,7 +41,10 @@ pub struct Settings {
 impl Settings {
     /// Whether anything needs a Kubernetes cluster.
     pub const fn wants_cluster(&self) -> bool {
-        self.classify.kubernetes || self.reviews.is_some() || matches!(self.sink, SinkSettings::Kubernetes(_))
+        self.classify.kubernetes
+            || self.reviews.is_some()
+            || self.events.is_some()
+            || matches!(self.sink, SinkSettings::Kubernetes(_))
     }
 
     /// What turns alerts into signals, for these rules and with what is `known` at the time.

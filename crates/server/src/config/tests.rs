@@ -61,6 +61,23 @@ fn an_unknown_key_is_named_with_its_place_and_the_likely_one() {
 }
 
 #[test]
+fn the_lease_of_events_lasts_whole_seconds_and_at_least_three() {
+    let of = |events: &str| load(&format!("sources: {{kubernetesEvents: {events}}}"), &[], Flags::default());
+    let Loaded { settings, warnings, .. } = of("{enabled: true, lease: 1m}").unwrap();
+    assert_eq!(settings.events.as_ref().map(|events| events.lease), Some(Duration::from_secs(60)));
+    assert!(settings.wants_cluster() && warnings.is_empty(), "{warnings:?}");
+    let Loaded { settings, warnings, .. } = of("{lease: 1m}").unwrap();
+    assert!(settings.events.is_none() && warnings[0].contains("`enabled: true` is missing"), "{warnings:?}");
+    for lease in ["0s", "2s", "3500ms"] {
+        let refused = of(&format!("{{enabled: true, lease: {lease}}}")).unwrap_err();
+        assert!(
+            refused.contains("sources.kubernetesEvents.lease: ") && refused.contains("at least 3"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn keys_and_values_of_later_versions_are_named_as_such() {
     for (yaml, expected) in [
         ("freshness: {}\n", "seawall.yaml:1:1: freshness: this key is not available in this version"),

@@ -3,6 +3,7 @@
 
 mod rate;
 mod sink;
+mod sources;
 mod state;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use rate::{RateLimit, parse_net};
 pub use sink::{
     KubernetesSink, NamespacePolicy, Publish, PublishBreaker, PublishRetry, Sink, SinkKind, StoreSink,
 };
+pub use sources::{KubernetesEvents, SignalSources};
 pub use state::{Durability, Embedded, Redis, RedisDurability, RedisMode, RedisUrl, State, StateKind};
 
 /// Everything that `seawall serve` can be told. Every key has a default, so an empty file is a good one.
@@ -32,6 +34,8 @@ pub struct Config {
     pub auth: Auth,
     /// How often one sender may send. Read at start only.
     pub rate_limit: RateLimit,
+    /// What is taken without anybody sending it. Read at start only.
+    pub sources: SignalSources,
     /// What makes two alerts the same problem. Read at start only, because a change gives every open problem a new
     /// identity.
     pub identity: Identity,

@@ -4,6 +4,7 @@ mod auth;
 mod classify;
 mod rate;
 mod sink;
+mod sources;
 mod state;
 
 use std::collections::BTreeSet;
@@ -54,6 +55,7 @@ pub(crate) fn validate(
     let classify = check.classify(&config.classify);
     let policy = check.policy(config);
     let reviews = check.auth(config, &policy);
+    let events = check.sources(&config.sources);
     let state = check.state(config);
     let sink = check.sink(config);
     match (listen, state) {
@@ -67,6 +69,7 @@ pub(crate) fn validate(
                 classify,
                 policy,
                 reviews,
+                events,
                 state,
                 sink,
                 log_format: match config.telemetry.log_format {

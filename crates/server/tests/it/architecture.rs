@@ -10,7 +10,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("seawall-model", &[]),
     ("seawall-engine", &["seawall-model"]),
     ("seawall-store", &["seawall-model", "seawall-engine"]),
-    ("seawall-cluster", &[]),
+    ("seawall-cluster", &["seawall-model"]),
     ("seawall-telemetry", &["seawall-model"]),
     (
         "seawall-ingest",

@@ -9,6 +9,7 @@ use kube::{Client, Config};
 use parking_lot::Mutex;
 use serde_json::json;
 
+use super::ServiceAccount;
 use super::certificates::Authority;
 use super::programs::{etcd, program};
 use crate::ports::loopback;
@@ -132,6 +133,8 @@ impl ControlPlaneBuilder {
             command
                 .arg(format!("--kubeconfig={}", self.kubeconfig(ADMIN).display()))
                 .args(["--leader-elect=false", "--secure-port=0"])
+                // As large clusters set them: with the defaults the pods of a test come at 20 a second.
+                .args(["--kube-api-qps=200", "--kube-api-burst=400"])
                 .args(args);
             self.spawn(name, &mut command, None)
         };
@@ -160,8 +163,11 @@ impl ControlPlaneBuilder {
     }
 
     async fn client(&self, user: &str) -> Client {
-        let kubeconfig =
-            Kubeconfig::read_from(self.kubeconfig(user)).expect("a kubeconfig that was just written");
+        self.client_with(&self.kubeconfig(user)).await
+    }
+
+    async fn client_with(&self, kubeconfig: &Path) -> Client {
+        let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig that was just written");
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .expect("a kubeconfig with everything in it");
@@ -217,6 +223,11 @@ impl ControlPlane {
         self.client.clone()
     }
 
+    /// The client of a service account.
+    pub async fn client_of(&self, account: &ServiceAccount) -> Client {
+        self.recipe.client_with(&self.kubeconfig_of(account)).await
+    }
+
     pub(super) fn home(&self) -> &Path {
         &self.recipe.home
     }
@@ -254,6 +265,20 @@ impl ControlPlane {
         self.apiserver.kill9();
         self.apiserver = self.recipe.spawn_apiserver();
         self.ready().await;
+    }
+
+    /// Makes the database forget how things were before, as it does by itself after some minutes. Who watches goes on; who
+    /// begins again from an older version is told that it is gone.
+    pub async fn forget_history(&self) {
+        let etcd = crate::Client::new(loopback(self.recipe.etcd_port));
+        let ask = async |path: &str, body: serde_json::Value| {
+            let answer = etcd.post(path, body.to_string()).await.expect("etcd answers");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            answer.json()
+        };
+        // Keys and values are base64. Nothing of the API server's is there.
+        let put = ask("/v3/kv/put", json!({ "key": "Zm9yZ2V0", "value": "" })).await;
+        ask("/v3/kv/compaction", json!({ "revision": put["header"]["revision"], "physical": true })).await;
     }
 
     async fn ready(&mut self) {
