@@ -3,6 +3,7 @@
 mod bursts;
 mod cluster;
 mod disk;
+mod limits;
 mod mixed;
 mod outages;
 mod resources;
