@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use seawall_model::{Clock, SystemClock};
+use seawall_testkit::kubernetes::apiserver_version;
 
 use crate::candidates::redis::Redis;
 use crate::candidates::{Lab, alertmanager};
-use crate::settings::Args;
+use crate::settings::{Args, Needs};
 
 pub fn describe(lab: &Lab, args: &Args) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
@@ -28,8 +29,11 @@ pub fn describe(lab: &Lab, args: &Args) -> Vec<(&'static str, String)> {
     if lab.alertmanager.is_some() {
         lines.push(("Alertmanager", alertmanager::VERSION.to_owned()));
     }
-    if args.runs_redis() {
+    if args.need(Needs::Redis) {
         lines.push(("Redis", Redis::version(&lab.redis).unwrap_or_else(unknown)));
+    }
+    if args.need(Needs::Kubernetes) {
+        lines.push(("API server", apiserver_version()));
     }
     lines
 }

@@ -78,12 +78,15 @@ fn measure(args: &Args) -> Result<Report> {
         (Case::Storm, cases::storm::run),
         (Case::Start, cases::start::run),
     ];
-    for (case, run) in rest {
-        if args.runs(case) {
-            run(&lab, &settings, &mut report).with_context(|| format!("case {case:?}"))?;
-        }
-    }
+    run_those(&rest, args, &lab, &settings, &mut report)?;
     measure_redis(args, &lab, &settings, &mut report)?;
+    let of_kubernetes: [(Case, CaseRun); 4] = [
+        (Case::KubernetesStorm, cases::kubernetes::storm::run),
+        (Case::KubernetesOutage, cases::kubernetes::outage::run),
+        (Case::KubernetesCreate, cases::kubernetes::create::run),
+        (Case::KubernetesAuth, cases::kubernetes::auth::run),
+    ];
+    run_those(&of_kubernetes, args, &lab, &settings, &mut report)?;
     Ok(report)
 }
 
@@ -101,10 +104,18 @@ fn measure_redis(args: &Args, lab: &Lab, settings: &Settings, report: &mut Repor
     }
     let rest: [(Case, CaseRun); 2] =
         [(Case::RedisMemory, cases::redis::memory::run), (Case::RedisRecovery, cases::redis::recovery::run)];
-    for (case, run) in rest {
-        if args.runs(case) {
-            run(lab, settings, report).with_context(|| format!("case {case:?}"))?;
-        }
+    run_those(&rest, args, lab, settings, report)
+}
+
+fn run_those(
+    cases: &[(Case, CaseRun)],
+    args: &Args,
+    lab: &Lab,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<()> {
+    for (case, run) in cases.iter().filter(|(case, _)| args.runs(*case)) {
+        run(lab, settings, report).with_context(|| format!("case {case:?}"))?;
     }
     Ok(())
 }

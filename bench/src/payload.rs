@@ -64,6 +64,14 @@ impl Spread {
     }
 }
 
+/// The namespace that all alerts are in with [`Spread::Together`].
+pub const STORM_NAMESPACE: &str = "prod-storm";
+
+/// A namespace of the other spreads.
+pub fn namespace(number: u64) -> String {
+    format!("prod-{number:0DIGITS$}")
+}
+
 /// A place in a payload for the number of an alert.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -106,6 +114,17 @@ impl Template {
         }
         bytes.extend_from_slice(closing.as_bytes());
         Self { bytes, slots, stride: alert.len() + 1, alerts, body_at }
+    }
+
+    /// The same, sent by whoever has this token.
+    pub fn authorized(mut self, token: &str) -> Self {
+        let header = format!("Authorization: Bearer {token}\r\n");
+        // Before the empty line that ends the head.
+        let at = self.body_at - 2;
+        self.bytes.splice(at..at, header.bytes());
+        self.slots.iter_mut().for_each(|slot| slot.at += header.len());
+        self.body_at += header.len();
+        self
     }
 
     pub fn body_bytes(&self) -> usize {
@@ -190,7 +209,7 @@ fn slots_of(alert: &str, spread: Spread) -> impl Iterator<Item = Slot> {
 fn render_alert(dialect: Dialect, spread: Spread, now: Timestamp) -> String {
     let namespace = match spread.share_namespace() {
         Some(_) => format!("prod-{NAMESPACE}"),
-        None => "prod-storm".to_owned(),
+        None => STORM_NAMESPACE.to_owned(),
     };
     // Of the same length as the name it stands for.
     let name = match spread.share_name() {
@@ -242,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn namespaces_can_be_made_before_alerts_are_about_them() {
+        let labels = |spread, number: u64| body(Dialect::Alerts, spread, 1, number)[0]["labels"].clone();
+        assert_eq!(labels(Spread::Apart, 41)["namespace"], namespace(41));
+        assert_eq!(labels(Spread::Crowd, 81)["namespace"], namespace(2));
+        assert_eq!(labels(Spread::Together, 41)["namespace"], STORM_NAMESPACE);
+    }
+
+    #[test]
     fn members_of_a_storm_share_their_namespace() {
         let body = body(Dialect::Alerts, Spread::Together, 2, 7);
         assert_eq!(body[0]["labels"]["namespace"], body[1]["labels"]["namespace"]);
@@ -263,6 +290,20 @@ mod tests {
             let stated = format!("Content-Length: {}\r\n", template.body_bytes());
             assert!(String::from_utf8_lossy(&template.bytes).contains(&stated));
         }
+    }
+
+    #[test]
+    fn whoever_has_a_token_sends_the_same_body() {
+        let template = || Template::new(Dialect::Webhook, Spread::Apart, 2, Timestamp::from_millis(0));
+        let sent = |template: &Template| {
+            let mut buffer = template.buffer();
+            template.fill(0, &mut buffer, &mut Numbers::fresh(7));
+            String::from_utf8(buffer).unwrap()
+        };
+        let (anonymous, authorized) = (sent(&template()), sent(&template().authorized("abc.def")));
+        let (head, body) = authorized.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with("\r\nAuthorization: Bearer abc.def"), "{head}");
+        assert_eq!(anonymous.split_once("\r\n\r\n").unwrap().1, body);
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub struct Args {
     /// The tool that the driver is compared with.
     #[arg(long, default_value = "redis-benchmark")]
     pub redis_benchmark: PathBuf,
+    /// Seconds for which the API server is away.
+    #[arg(long, default_value_t = 60.0)]
+    pub outage: f64,
     /// Where data directories are made; a directory on a real disk. Without it, beside this binary.
     #[arg(long)]
     pub data_root: Option<PathBuf>,
@@ -88,17 +91,40 @@ pub enum Case {
     RedisMemory,
     /// From Redis being back to the first alert that is taken.
     RedisRecovery,
+    /// All cases with a control plane of Kubernetes.
+    Kubernetes,
+    /// What a storm costs the API server.
+    KubernetesStorm,
+    /// The API server goes away under load and comes back.
+    KubernetesOutage,
+    /// Requests made a second, beside what the API server can make.
+    KubernetesCreate,
+    /// Who is asking, answered from memory, beside nobody asking.
+    KubernetesAuth,
+}
+
+/// What else a case needs to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    Nothing,
+    Redis,
+    Kubernetes,
 }
 
 impl Case {
-    pub const fn is_of_redis(self) -> bool {
+    pub const fn needs(self) -> Needs {
         match self {
             Self::Redis
             | Self::RedisSingle
             | Self::RedisBatch
             | Self::RedisLatency
             | Self::RedisMemory
-            | Self::RedisRecovery => true,
+            | Self::RedisRecovery => Needs::Redis,
+            Self::Kubernetes
+            | Self::KubernetesStorm
+            | Self::KubernetesOutage
+            | Self::KubernetesCreate
+            | Self::KubernetesAuth => Needs::Kubernetes,
             Self::Disk
             | Self::Single
             | Self::Batch
@@ -106,7 +132,7 @@ impl Case {
             | Self::Memory
             | Self::Body
             | Self::Storm
-            | Self::Start => false,
+            | Self::Start => Needs::Nothing,
         }
     }
 }
@@ -132,6 +158,24 @@ pub struct Settings {
     /// Live incidents at which the memory of Redis is read.
     pub redis_incidents: [u64; 2],
     pub outages: Outages,
+    pub kubernetes: Kubernetes,
+}
+
+/// The sizes of the cases with a control plane.
+#[derive(Clone, Copy)]
+pub struct Kubernetes {
+    pub storm: u64,
+    /// For how long the same storm is sent when it is not sent at once.
+    pub storm_length: Duration,
+    /// For how long the API server is away; alerts are sent for as long before.
+    pub outage: Duration,
+    /// Open requests that get news meanwhile.
+    pub problems: u64,
+    pub requests_per_second: f64,
+    /// Requests that are made in a round.
+    pub created: u64,
+    /// Pairs of stretches with and without a token in a round.
+    pub pairs: u32,
 }
 
 /// How Redis fails, and what is sent meanwhile.
@@ -147,12 +191,13 @@ pub struct Outages {
 
 impl Args {
     pub fn runs(&self, case: Case) -> bool {
-        let all_of_redis = self.only.contains(&Case::Redis) && case.is_of_redis();
-        self.only.is_empty() || self.only.contains(&case) || all_of_redis
+        let all_of = |all| self.only.contains(&all) && case.needs() == all.needs();
+        self.only.is_empty() || self.only.contains(&case) || all_of(Case::Redis) || all_of(Case::Kubernetes)
     }
 
-    pub fn runs_redis(&self) -> bool {
-        self.only.is_empty() || self.only.iter().any(|case| case.is_of_redis())
+    /// Whether any of the cases needs this.
+    pub fn need(&self, what: Needs) -> bool {
+        self.only.is_empty() || self.only.iter().any(|case| case.needs() == what)
     }
 
     pub fn settings(&self) -> Settings {
@@ -177,6 +222,15 @@ impl Args {
                 around: Duration::from_secs(2),
                 requests_per_second: 2_000.0,
             },
+            kubernetes: Kubernetes {
+                storm: 10_000,
+                storm_length: Duration::from_secs(10),
+                outage: Duration::from_secs_f64(self.outage),
+                problems: 1_000,
+                requests_per_second: 5_000.0,
+                created: 3_000,
+                pairs: 3,
+            },
         };
         if !self.quick {
             return full;
@@ -197,6 +251,12 @@ impl Args {
                 frozen: Duration::from_secs(2),
                 around: Duration::from_secs(1),
                 ..full.outages
+            },
+            kubernetes: Kubernetes {
+                storm_length: Duration::from_secs(3),
+                outage: full.kubernetes.outage.min(Duration::from_secs(10)),
+                created: 500,
+                ..full.kubernetes
             },
             ..full
         }

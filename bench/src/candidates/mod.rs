@@ -2,6 +2,7 @@
 
 pub mod alertmanager;
 pub mod ceiling;
+pub mod kubernetes;
 pub mod redis;
 pub mod script;
 pub mod seawall;
@@ -78,6 +79,13 @@ impl Lab {
             }
         }?;
         Ok(Running { candidate, server, redis, directory })
+    }
+
+    /// Seawall with the embedded store, without any state, and configured by these variables.
+    pub fn start_with(&self, variables: &[(&str, String)]) -> Result<Running> {
+        let directory = self.directory()?;
+        let server = seawall::start_with(&self.seawall, directory.path(), variables)?;
+        Ok(Running { candidate: Candidate::Seawall, server, redis: None, directory })
     }
 }
 

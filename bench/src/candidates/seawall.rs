@@ -13,8 +13,14 @@ use crate::process::{Server, free_address};
 const LISTED: u64 = 20_000;
 
 pub fn start(binary: &Path, directory: &Path) -> Result<Server> {
+    start_with(binary, directory, &[])
+}
+
+/// The same, with these variables as its configuration.
+pub fn start_with(binary: &Path, directory: &Path, variables: &[(&str, String)]) -> Result<Server> {
     let mut command = command(binary, directory);
     command.arg("--data-dir").arg(directory.join("data"));
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     serve(command, directory)
 }
 
@@ -34,6 +40,8 @@ fn command(binary: &Path, directory: &Path) -> Command {
             command.env_remove(name);
         }
     }
+    // Nor the cluster that somebody happens to work with.
+    command.env_remove("KUBECONFIG");
     command
 }
 

@@ -1,6 +1,7 @@
 //! What is measured, a module for each kind of question.
 
 pub mod body;
+pub mod kubernetes;
 pub mod latency;
 pub mod memory;
 pub mod redis;

@@ -18,7 +18,7 @@ mod reply;
 mod response;
 
 pub use closed::{Closed, Stop, Throughput};
-pub use open::{Latency, Open};
+pub use open::{Answered, Latency, Open};
 pub use reply::Reply;
 pub use response::Response;
 

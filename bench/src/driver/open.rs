@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -26,6 +27,14 @@ pub struct Open<'a, E> {
     pub warm_up: Duration,
 }
 
+/// A request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    pub due: Instant,
+    pub at: Instant,
+    pub status: u16,
+}
+
 pub struct Latency {
     pub answers: Answers,
     /// Microseconds from the time a request was due to the end of its answer.
@@ -37,14 +46,14 @@ pub struct Latency {
 
 impl<E: Exchange> Open<'_, E> {
     pub fn run(&self, numbers: &mut Numbers) -> Result<Latency> {
-        self.run_watched(numbers, |_, _| {})
+        self.run_watched(numbers, |_| ControlFlow::Continue(()))
     }
 
-    /// Runs, and tells of every answer when it came and what status it had.
+    /// Runs and tells of every answer, until whoever is told has seen enough; then nothing more becomes due.
     pub fn run_watched(
         &self,
         numbers: &mut Numbers,
-        mut answered: impl FnMut(Instant, u16),
+        mut answered: impl FnMut(Answered) -> ControlFlow<()>,
     ) -> Result<Latency> {
         // The default slack of 50 µs would come on top of every tick.
         rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000))
@@ -63,8 +72,10 @@ impl<E: Exchange> Open<'_, E> {
             for index in ready.drain(..) {
                 if let Some(status) = connections.all[index].advance(&mut scratch)? {
                     progress = clock::now();
-                    run.answered(index, status, progress)?;
-                    answered(progress, status);
+                    let due = run.answered(index, status, progress)?;
+                    if answered(Answered { due, at: progress, status }).is_break() {
+                        run.stop();
+                    }
                 }
             }
             anyhow::ensure!(now < progress + PATIENCE, "no answers for {PATIENCE:?}");
@@ -87,7 +98,8 @@ struct Run<'a, E> {
     /// Due without a free connection.
     waiting: VecDeque<Instant>,
     longest_queue: usize,
-    idle: Vec<usize>,
+    /// The one that has been idle for longest comes first, or else the server would close it in a long run.
+    idle: VecDeque<usize>,
     /// By connection: when the request under way was due.
     due_at: Vec<Instant>,
     answers: Answers,
@@ -127,7 +139,7 @@ impl<'a, E: Exchange> Run<'a, E> {
             self.due += 1;
         }
         while let Some(due_at) = self.waiting.front().copied() {
-            let Some(index) = self.idle.pop() else { break };
+            let Some(index) = self.idle.pop_front() else { break };
             self.waiting.pop_front();
             self.due_at[index] = due_at;
             connections.all[index].send(self.plan.template, numbers)?;
@@ -144,14 +156,20 @@ impl<'a, E: Exchange> Run<'a, E> {
         (self.idle.len() < self.due_at.len()).then_some(Duration::from_millis(100))
     }
 
-    fn answered(&mut self, index: usize, status: u16, now: Instant) -> Result<()> {
+    /// Nothing more becomes due; what is due is still sent.
+    fn stop(&mut self) {
+        self.total = self.due;
+    }
+
+    /// Gives the time at which the request was due.
+    fn answered(&mut self, index: usize, status: u16, now: Instant) -> Result<Instant> {
         self.answers.record(status);
-        self.idle.push(index);
+        self.idle.push_back(index);
         let due_at = self.due_at[index];
         if due_at >= self.measured_from {
             let micros = now.saturating_duration_since(due_at).as_micros() as u64;
             self.histogram.record(micros.max(1)).context("a latency beyond two minutes")?;
         }
-        Ok(())
+        Ok(due_at)
     }
 }

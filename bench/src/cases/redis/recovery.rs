@@ -1,5 +1,6 @@
 //! From Redis being back to the first alert that is taken again.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -111,7 +112,10 @@ fn measure(lab: &Lab, settings: &Settings, fault: Fault) -> Result<Seen> {
     let (back, answers, longest_wait) = std::thread::scope(|scope| {
         let driver = scope.spawn(|| {
             let mut answers: Vec<(Instant, u16)> = Vec::new();
-            let measured = load.run_watched(&mut numbers, |at, status| answers.push((at, status)))?;
+            let measured = load.run_watched(&mut numbers, |answered| {
+                answers.push((answered.at, answered.status));
+                ControlFlow::Continue(())
+            })?;
             anyhow::Ok((answers, measured.histogram.max()))
         });
         clock::pause(outages.around);

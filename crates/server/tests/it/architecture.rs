@@ -35,7 +35,14 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("seawall-testkit", &["seawall-model"]),
     (
         "seawall-bench",
-        &["seawall-model", "seawall-engine", "seawall-store", "seawall-ingest", "seawall-telemetry"],
+        &[
+            "seawall-model",
+            "seawall-engine",
+            "seawall-store",
+            "seawall-ingest",
+            "seawall-telemetry",
+            "seawall-testkit",
+        ],
     ),
 ];
 

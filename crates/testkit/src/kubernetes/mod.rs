@@ -16,3 +16,4 @@ mod programs;
 pub use fake::{FakeApi, Fault, History, Moment, Verb, Write};
 pub use kubectl::ServiceAccount;
 pub use plane::{ControlPlane, ControlPlaneBuilder};
+pub use programs::apiserver_version;

@@ -1,6 +1,7 @@
 //! Where the programs of a control plane are.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What is built, at which version, is said in one place.
 const MODULE: &str = include_str!("../../../../tools/kubernetes/go.mod");
@@ -18,6 +19,12 @@ pub(super) fn program(name: &str) -> PathBuf {
             cache.display()
         )
     })
+}
+
+/// What the API server calls itself, such as `Kubernetes v1.34.4`.
+pub fn apiserver_version() -> String {
+    let output = Command::new(program("kube-apiserver")).arg("--version").output();
+    String::from_utf8_lossy(&output.expect("the API server can be started").stdout).trim().to_owned()
 }
 
 /// etcd, which is a package of the distribution where it does not come with the others.
