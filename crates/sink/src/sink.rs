@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::KubernetesSettings;
 use crate::existing::Arrivals;
-use crate::kubernetes::{Objects, Rebuilder, Watcher, Writer, check_definition};
+use crate::kubernetes::{Objects, Rebuilder, Watcher, Writer, check_definition, probe};
 use crate::places::Places;
 use crate::publisher::{MAX_HINTS, Publisher, Worker};
 use crate::status::Status;
@@ -81,6 +81,7 @@ impl KubernetesSink {
             &settings.publish,
         );
         tasks.spawn(publisher.run(hints, stop.clone()));
+        tasks.spawn(probe(Arc::clone(&writer), status.suspended(), hint.clone(), stop.clone()));
         tasks.spawn(check_definition(writer, status, stop.clone()));
         let relist = Arc::new(Notify::new());
         tasks.spawn(Rebuilder::new(Arc::clone(&worker), Arc::clone(&relist)).run(stop.clone()));

@@ -12,7 +12,7 @@ use kube::{Client, Resource};
 use seawall_cluster::{ApiError, call};
 use seawall_model::{RemediationRequest, RequestRef, Stopwatch};
 use seawall_telemetry::SinkMetrics;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::object::{MANAGER, Seen};
@@ -64,6 +64,13 @@ impl Objects {
     pub(crate) async fn list<T: DeserializeOwned>(&self, params: &ListParams) -> Result<T, ApiError> {
         let request = Request::new(RemediationRequest::url_path(&(), None)).list(params);
         Ok(self.call_within(PAGE_WITHIN, "list", request?).await?.1)
+    }
+
+    /// Whether any request can be read, which takes the server to its storage.
+    pub(crate) async fn look(&self) -> Result<(), ApiError> {
+        let all = Request::new(RemediationRequest::url_path(&(), None));
+        let request = all.list(&ListParams::default().limit(1));
+        self.call::<IgnoredAny>("list", request?).await.map(drop)
     }
 
     /// Another call of this client, for example for another kind.

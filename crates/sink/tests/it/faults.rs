@@ -103,6 +103,50 @@ async fn a_server_that_is_down_is_left_alone_and_everything_follows() {
     assert_eq!(scene.sink().health().problem.filter(|problem| problem.contains("prod/")), None);
 }
 
+/// Longer than any wait of a test: nothing follows that has to wait for it.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn a_server_that_is_back_is_noticed_before_its_time_and_without_the_watch() {
+    let scene = Scene::fake(|settings| {
+        settings.watch = false;
+        settings.publish.breaker_open = NEVER;
+    })
+    .await;
+    scene.plane.inject_always(&Verb::ALL, Fault::Fail { code: 503, moment: Moment::BeforeCommit });
+    let records: Vec<_> = (0..100).map(|pod| record("prod", &format!("web-{pod}"))).collect();
+    for record in &records {
+        scene.store.put(record);
+    }
+    eventually(SOON, || async { scene.sink().health().suspended.then_some(()).ok_or("not yet") }).await;
+    // It has been asked in vain.
+    eventually(SOON, || async { (scene.plane.count(Verb::List) > 1).then_some(()).ok_or("not asked") }).await;
+    scene.plane.heal();
+    for record in &records {
+        scene.placed(&record.doc.reference, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_and_does_not_write_is_left_alone_all_the_same() {
+    let scene = Scene::fake(|settings| {
+        settings.watch = false;
+        settings.publish.breaker_open = NEVER;
+    })
+    .await;
+    scene
+        .plane
+        .inject_always(&[Verb::Apply, Verb::Get], Fault::Fail { code: 503, moment: Moment::BeforeCommit });
+    for pod in 0..100 {
+        scene.store.put(&record("prod", &format!("web-{pod}")));
+    }
+    eventually(SOON, || async { scene.sink().health().suspended.then_some(()).ok_or("not yet") }).await;
+    eventually(SOON, || async { (scene.plane.count(Verb::List) > 3).then_some(()).ok_or("not asked") }).await;
+    let asked = scene.plane.count(Verb::Apply) + scene.plane.count(Verb::Get);
+    assert!(asked < 20, "{asked} calls for a server that does not write");
+    assert!(scene.sink().health().suspended);
+}
+
 #[tokio::test]
 async fn news_during_a_write_become_one_more() {
     let scene = Scene::fake(|settings| settings.watch = false).await;

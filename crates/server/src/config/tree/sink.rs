@@ -122,7 +122,7 @@ impl Default for PublishRetry {
 pub struct PublishBreaker {
     /// Outages in a row after which the other side is left alone.
     pub failures: u32,
-    /// For how long; then one write finds out. The watch may find out earlier.
+    /// For how long; then one write finds out. A question a second, or the watch, may find out earlier.
     pub open: Period,
 }
 
