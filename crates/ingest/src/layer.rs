@@ -12,14 +12,16 @@ use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use compact_str::CompactString;
 use futures_util::FutureExt;
+use futures_util::future::Either;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt};
 
+use crate::auth::{BearerToken, Entry, identify, look};
 use crate::edge::{Edge, InFlight};
 use crate::problem::Problem;
 use crate::serve::{Expired, Timing};
@@ -32,17 +34,26 @@ pub(crate) struct RequestId(pub(crate) CompactString);
 
 /// Puts around `router` what every answer of Seawall needs.
 pub fn with_edge_layers(router: Router, edge: Arc<Edge>) -> Router {
-    router.layer(EdgeLayer(edge))
+    router.layer(EdgeLayer { edge, gated: false })
+}
+
+/// The same, and lets nobody in without saying who they are; not even to what does not exist. In the same layer, because every
+/// further one costs each request as much as finding out who sends it.
+pub(crate) fn with_gate(router: Router, edge: Arc<Edge>) -> Router {
+    router.layer(EdgeLayer { edge, gated: true })
 }
 
 #[derive(Clone)]
-struct EdgeLayer(Arc<Edge>);
+struct EdgeLayer {
+    edge: Arc<Edge>,
+    gated: bool,
+}
 
 impl<S> Layer<S> for EdgeLayer {
     type Service = EdgeService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        EdgeService { inner, edge: self.0.clone() }
+        EdgeService { inner, edge: self.edge.clone(), gated: self.gated }
     }
 }
 
@@ -50,11 +61,12 @@ impl<S> Layer<S> for EdgeLayer {
 struct EdgeService<S> {
     inner: S,
     edge: Arc<Edge>,
+    gated: bool,
 }
 
 impl<S> Service<Request> for EdgeService<S>
 where
-    S: Service<Request, Response = Response, Error = Infallible>,
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response;
@@ -72,12 +84,40 @@ where
             let problem = Problem::saturated("as many requests as allowed are being answered");
             return Box::pin(std::future::ready(Ok(exchange.finish(problem.into_response()))));
         }
-        // The handler is called here rather than in the future, so that the service need not be cloned.
-        let answer = self.inner.call(request);
+        let entry = if self.gated { look(&self.edge, &mut request) } else { Entry::Open };
+        let answer = match entry {
+            // The handler is called here rather than in the future, so that the service need not be cloned.
+            Entry::Open => Either::Left(self.inner.call(request)),
+            Entry::Unknown(token) => {
+                Either::Right(ask_first(self.edge.clone(), self.inner.clone(), token, request).boxed())
+            }
+            Entry::Closed(denial) => {
+                return Box::pin(std::future::ready(Ok(
+                    exchange.finish(Problem::from(denial).into_response())
+                )));
+            }
+        };
         Box::pin(async move {
             let response = guard(answer, exchange.timing.as_deref(), slot).await;
             Ok(exchange.finish(response))
         })
+    }
+}
+
+/// Finds out who sends the request, and lets it through then.
+async fn ask_first<S>(
+    edge: Arc<Edge>,
+    inner: S,
+    token: BearerToken,
+    mut request: Request,
+) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    let Some(reviewer) = edge.reviewer() else { return Ok(Problem::internal().into_response()) };
+    match identify(reviewer, token, &mut request).await {
+        Ok(()) => inner.oneshot(request).await,
+        Err(denial) => Ok(Problem::from(denial).into_response()),
     }
 }
 

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
 use http::header::CONTENT_TYPE;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{OPEN, require_identity};
+use crate::auth::OPEN;
 use crate::edge::Edge;
-use crate::layer::with_edge_layers;
+use crate::layer::{with_edge_layers, with_gate};
 use crate::openapi::{describe_authentication, description, openapi_json};
 use crate::problem::Problem;
 use crate::{health, reads, signals};
@@ -49,12 +48,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
         .fallback(async || Problem::not_found("there is nothing at this path").into_response())
         .with_state(edge.clone());
-    // Around everything, also around what does not exist; where nobody is asked, it would only cost time.
-    let routes = match edge.reviewer() {
-        Some(_) => routes.layer(from_fn_with_state(edge.clone(), require_identity)),
-        None => routes,
-    };
-    with_edge_layers(routes, edge)
+    with_gate(routes, edge)
 }
 
 /// Health and metrics alone, for a listener of their own.

@@ -1,16 +1,11 @@
 //! Nobody gets past without saying who they are.
 
-use std::sync::Arc;
-
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::{MatchedPath, Request};
 
 use super::token::BearerToken;
 use super::{Denial, Identity, Reviewer};
 use crate::edge::Edge;
 use crate::layer::RequestId;
-use crate::problem::Problem;
 
 /// What everybody may ask for. Everything else needs an identity, also what does not exist: a route that is added later
 /// is closed unless it is listed here.
@@ -25,33 +20,53 @@ pub(crate) const OPEN: [&str; 8] = [
     "/openapi.json",
 ];
 
-/// Lets a request through to its route once it is known who sends it, and adds the [`Identity`] to its extensions. The
-/// body is not touched: of whoever is not let through, none is read.
-pub(crate) async fn require_identity(
-    State(edge): State<Arc<Edge>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Whether a request may go to its route.
+pub(crate) enum Entry {
+    /// Nobody is asked, or who it is is known, and is among its extensions.
+    Open,
+    /// The API server has to be asked first, with [`identify`].
+    Unknown(BearerToken),
+    Closed(Denial),
+}
+
+/// Looks who sends a request without asking anybody, so that the usual request waits for nothing here. The body is not
+/// touched: of whoever is not let through, none is read.
+pub(crate) fn look(edge: &Edge, request: &mut Request) -> Entry {
+    let Some(reviewer) = edge.reviewer() else { return Entry::Open };
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let Some(reviewer) = edge.reviewer() else { return next.run(request).await };
     if path.is_some_and(|path| OPEN.contains(&path)) {
-        return next.run(request).await;
+        return Entry::Open;
     }
-    match identify(reviewer, &mut request).await {
-        Ok((identity, token)) => {
-            let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.as_str());
-            tracing::debug!(request_id = id, %identity, "identified");
-            request.extensions_mut().insert(identity);
-            request.extensions_mut().insert(token);
-            next.run(request).await
+    let token = match BearerToken::take(request.headers_mut()) {
+        Ok(token) => token,
+        Err(denial) => {
+            reviewer.count_unasked(denial);
+            return Entry::Closed(denial);
         }
-        Err(denial) => Problem::from(denial).into_response(),
+    };
+    match reviewer.remembered(&token) {
+        Some(identity) => {
+            admit(request, identity, token);
+            Entry::Open
+        }
+        None => Entry::Unknown(token),
     }
 }
 
-async fn identify(reviewer: &Reviewer, request: &mut Request) -> Result<(Identity, BearerToken), Denial> {
-    let token =
-        BearerToken::take(request.headers_mut()).inspect_err(|denial| reviewer.count_unasked(*denial))?;
+/// Asks who sends a request, and adds the [`Identity`] to its extensions.
+pub(crate) async fn identify(
+    reviewer: &Reviewer,
+    token: BearerToken,
+    request: &mut Request,
+) -> Result<(), Denial> {
     let identity = reviewer.identify(&token).await?;
-    Ok((identity, token))
+    admit(request, identity, token);
+    Ok(())
+}
+
+fn admit(request: &mut Request, identity: Identity, token: BearerToken) {
+    let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.as_str());
+    tracing::debug!(request_id = id, %identity, "identified");
+    request.extensions_mut().insert(identity);
+    request.extensions_mut().insert(token);
 }

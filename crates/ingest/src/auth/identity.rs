@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use k8s_openapi::api::authentication::v1::UserInfo;
 
 /// Somebody the cluster knows. Found among the extensions of a request once it is known who sends it.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity(Arc<Known>);
 
 /// Everything an authorizer may look at.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq)]
 struct Known {
+    /// Of everything below, because every request looks up what its sender may do. The cluster says what there is to hash,
+    /// so nobody can aim at others' hashes.
+    hash: u64,
     user: String,
     uid: Option<String>,
     groups: Vec<String>,
@@ -23,12 +27,11 @@ impl Identity {
     /// Nothing for somebody without a name, to whom nothing could be granted.
     pub(super) fn of(user: UserInfo) -> Option<Self> {
         let name = user.username.filter(|name| !name.is_empty())?;
-        Some(Self(Arc::new(Known {
-            user: name,
-            uid: user.uid,
-            groups: user.groups.unwrap_or_default(),
-            extra: user.extra.unwrap_or_default(),
-        })))
+        let (uid, groups, extra) =
+            (user.uid, user.groups.unwrap_or_default(), user.extra.unwrap_or_default());
+        let mut hasher = DefaultHasher::new();
+        (&name, &uid, &groups, &extra).hash(&mut hasher);
+        Some(Self(Arc::new(Known { hash: hasher.finish(), user: name, uid, groups, extra })))
     }
 
     /// As the cluster names it: `system:serviceaccount:monitoring:alertmanager`.
@@ -46,6 +49,12 @@ impl Identity {
 
     pub(super) fn extra(&self) -> &BTreeMap<String, Vec<String>> {
         &self.0.extra
+    }
+}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash.hash(state);
     }
 }
 

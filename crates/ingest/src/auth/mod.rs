@@ -23,5 +23,6 @@ pub use reviewer::{ReviewSettings, Reviewer};
 
 pub(crate) use caller::{Caller, Forbidden};
 pub(crate) use denial::{Denial, not_allowed};
-pub(crate) use gate::{OPEN, require_identity};
+pub(crate) use gate::{Entry, OPEN, identify, look};
 pub(crate) use right::Right;
+pub(crate) use token::BearerToken;
