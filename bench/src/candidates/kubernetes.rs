@@ -102,9 +102,9 @@ impl Kubernetes {
                 json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace(number) } });
             let request = Request::new("/api/v1/namespaces");
             let request = request.create(&PostParams::default(), object.to_string().into_bytes());
-            async { anyhow::Ok(drop(self.client.request::<Value>(request?).await?)) }
+            async { anyhow::Ok(self.client.request::<Value>(request?).await?) }
         };
-        let all = stream::iter((0..count).map(make)).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>();
+        let all = stream::iter((0..count).map(make)).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>();
         self.runtime.block_on(all).context("cannot make namespaces").map(drop)
     }
 
