@@ -66,11 +66,12 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    pub(crate) fn new(sources: Sources, loaded: Loaded) -> Result<Self, ServeError> {
+    pub(crate) fn new(sources: Sources, loaded: &Loaded) -> Result<Self, ServeError> {
         let policy_dir = loaded.config.classify.policy_dir.clone();
         let seen = Seen::now(sources.file.as_deref(), policy_dir.as_deref());
         let hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
-        Ok(Self { sources, started: loaded.config.clone(), current: loaded.config, policy_dir, seen, hangup })
+        let current = loaded.config.clone();
+        Ok(Self { sources, started: current.clone(), current, policy_dir, seen, hangup })
     }
 
     /// Reads again whenever it is asked to, or a file has changed. Does not end.

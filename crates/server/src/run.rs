@@ -20,10 +20,11 @@ pub async fn run(
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    // Before anybody can see that it runs: a SIGHUP that nobody has asked for ends the process.
+    let mut reloader = Reloader::new(sources, &loaded)?;
     let running = Server::start(loaded.settings.clone()).await?;
     announce(&running, &loaded);
     ready(&running);
-    let mut reloader = Reloader::new(sources, loaded)?;
     tokio::select! {
         () = shutdown => {}
         () = reloader.watch(&running) => {}
