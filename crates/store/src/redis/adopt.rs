@@ -1,7 +1,8 @@
 //! Taking over what exists outside when the state is new or was lost.
 //!
-//! That it was taken over is noted by a key beside the registry, which vanishes with it. A partition without a record is
-//! begun only when that key is there and the partition is new to the registry: then nothing can have been in it.
+//! That it was taken over is noted by a key beside the registry, which vanishes with it. Every partition of the registry has
+//! a record then, if only an empty one. So a partition without a record is begun only when that key is there and the
+//! partition is new to the registry: then nothing can have been in it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use tokio::time::{Duration, timeout};
 use super::link::LinkError;
 use super::partition::Partition;
 use super::registry::KEPT;
-use super::store::Core;
+use super::store::{Core, random_name};
 use super::wire::{self, DocBody, decode, phase_number};
 use crate::read::phase_of;
 use crate::{Health, INCOMPLETE, RequestRecord, StoreError};
@@ -50,6 +51,12 @@ impl Core {
         let mut ask = redis::pipe();
         ask.cmd("GETEX").arg(&whole).arg("PX").arg(KEPT);
         let found: Option<String> = super::reader::typed(self.one(&ask, &whole).await?)?;
+        if found.is_some() {
+            let before = std::mem::replace(&mut *self.adopted.lock(), found.clone());
+            if before != found {
+                self.noted.expire();
+            }
+        }
         self.incomplete
             .send_if_modified(|incomplete| std::mem::replace(incomplete, found.is_none()) != found.is_none());
         Ok(found.is_some())
@@ -96,6 +103,9 @@ impl Core {
             let partition = Partition::holding(&rules.policy, &record.doc.identity);
             by_partition.entry(partition).or_default().push(record);
         }
+        for (partition, _) in self.registered().await? {
+            by_partition.entry(partition).or_default();
+        }
         let mut taken = 0;
         for (partition, records) in by_partition {
             self.register(&partition).await?;
@@ -117,7 +127,7 @@ impl Core {
         }
         let whole = self.keys.whole();
         let mut note = redis::pipe();
-        note.cmd("SET").arg(&whole).arg(&self.replica).arg("PX").arg(KEPT);
+        note.cmd("SET").arg(&whole).arg(random_name()).arg("PX").arg(KEPT);
         self.pipe(&note, &whole).await?;
         self.incomplete.send_replace(false);
         Ok(())

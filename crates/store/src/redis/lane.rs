@@ -163,9 +163,6 @@ impl Lane {
 
     /// Decides in as many calls as it takes. When one fails the whole is not acknowledged, though what was decided stays.
     async fn decide_all(&self, rules: &Rules, items: &[Item]) -> Result<Vec<Decision>, LinkError> {
-        // The semaphore is never closed.
-        let _turn = self.core.on_the_way.acquire().await.ok();
-        self.core.register(&self.partition).await?;
         let mut decisions = Vec::with_capacity(items.len());
         for part in items.chunks(CALL_SIGNALS) {
             decisions.extend(self.decide_known(rules, part).await?);
@@ -190,6 +187,9 @@ impl Lane {
     }
 
     async fn decide(&self, rules: &Rules, items: &[Item], begin: bool) -> Result<Vec<Decision>, LinkError> {
+        // For one call: who waits for something else than the server takes no turn. The semaphore is never closed.
+        let _turn = self.core.on_the_way.acquire().await.ok();
+        self.core.register(&self.partition).await?;
         let op = self.core.lanes.operations.fetch_add(1, Ordering::Relaxed) + 1;
         let asked = DecideCall {
             op,

@@ -25,41 +25,61 @@ pub(super) struct Noted(Mutex<Notes>);
 
 #[derive(Default)]
 struct Notes {
-    /// And whether nobody had noted it before, as long as nothing was decided in it.
-    at: HashMap<Partition, (Instant, bool)>,
+    of: HashMap<Partition, Note>,
     /// When those that are too old to be relied on were last dropped.
     swept: Option<Instant>,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Note {
+    /// When it was noted; nothing when that was in a registry that may be gone.
+    at: Option<Instant>,
+    /// Whether nobody had noted it before, as long as nothing was decided in it.
+    unborn: bool,
+}
+
+impl Note {
+    fn is_fresh(self, now: Instant) -> bool {
+        self.at.is_some_and(|at| now - at < NOTED)
+    }
+}
+
 impl Noted {
     fn is_fresh(&self, partition: &Partition, now: Instant) -> bool {
-        self.0.lock().at.get(partition).is_some_and(|(at, _)| now - *at < NOTED)
+        self.0.lock().of.get(partition).is_some_and(|note| note.is_fresh(now))
     }
 
     /// Whether this replica noted it first, and nothing was decided in it since.
     pub fn is_unborn(&self, partition: &Partition) -> bool {
-        self.0.lock().at.get(partition).is_some_and(|(_, unborn)| *unborn)
+        self.0.lock().of.get(partition).is_some_and(|note| note.unborn)
     }
 
     /// Something was decided in it.
     pub fn born(&self, partition: &Partition) {
-        if let Some((_, unborn)) = self.0.lock().at.get_mut(partition) {
-            *unborn = false;
+        if let Some(note) = self.0.lock().of.get_mut(partition) {
+            note.unborn = false;
         }
     }
 
     fn note(&self, partition: Partition, now: Instant, is_new: bool) {
         let mut notes = self.0.lock();
+        let unborn = is_new || notes.of.get(&partition).is_some_and(|note| note.unborn);
         if notes.swept.is_none_or(|swept| now - swept >= NOTED) {
-            notes.at.retain(|_, (at, _)| now - *at < NOTED);
+            notes.of.retain(|_, note| note.is_fresh(now));
             notes.swept = Some(now);
         }
-        let unborn = is_new || notes.at.get(&partition).is_some_and(|(_, unborn)| *unborn);
-        notes.at.insert(partition, (now, unborn));
+        notes.of.insert(partition, Note { at: Some(now), unborn });
+    }
+
+    /// The registry may be another one since this was noted: it is noted again.
+    pub fn expire(&self) {
+        let mut notes = self.0.lock();
+        notes.of.retain(|_, note| note.unborn);
+        notes.of.values_mut().for_each(|note| note.at = None);
     }
 
     fn names(&self) -> Vec<String> {
-        self.0.lock().at.keys().map(Partition::name).collect()
+        self.0.lock().of.keys().map(Partition::name).collect()
     }
 }
 
@@ -114,13 +134,19 @@ impl Core {
         if before.is_none_or(|before| before == first) {
             return Ok(());
         }
-        let what = if self.rules().policy.published {
-            "the open requests are read back from the cluster before anything is decided"
-        } else {
-            self.counters.lock().state_lost();
-            "requests that were open are gone, and problems that still fire get new ones"
-        };
-        tracing::error!(prefix = self.options.key_prefix, "the Redis server has lost its data: {what}");
+        let prefix = &self.options.key_prefix;
+        if self.rules().policy.published {
+            tracing::error!(
+                prefix,
+                "the Redis server has lost its data: what is open is read back from the cluster"
+            );
+            return Ok(());
+        }
+        self.counters.lock().state_lost();
+        tracing::error!(
+            prefix,
+            "the Redis server has lost its data: requests that were open are gone, and problems that still fire get new ones"
+        );
         let now = self.clock.now().as_millis();
         let noted = self.noted.names();
         if noted.is_empty() {

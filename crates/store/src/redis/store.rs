@@ -59,6 +59,8 @@ pub(super) struct Core {
     pub unpublished: Unpublished,
     /// Whether the open requests outside have to be taken over first.
     pub incomplete: watch::Sender<bool>,
+    /// By which name they were taken over last.
+    pub adopted: Mutex<Option<String>>,
     /// Calls of lanes that may be on their way at the same time.
     pub on_the_way: Semaphore,
 }
@@ -165,6 +167,7 @@ impl RedisStore {
             lane_tasks: TaskTracker::new(),
             unpublished: Unpublished::default(),
             incomplete: watch::Sender::new(false),
+            adopted: Mutex::default(),
             on_the_way: Semaphore::new(connections * lane::AT_ONCE),
         });
         core.check_birth().await?;

@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use super::{open, patient};
 use crate::support::{Alert, START, eventually, of_kind, pods};
 
+const REGISTRY: &str = "seawall:1:{partitions}";
+
 struct Scene {
     server: RedisServer,
     options: RedisOptions,
@@ -24,7 +26,7 @@ impl Scene {
     async fn start() -> (Self, Arc<RedisStore>) {
         let directory = tempfile::tempdir().unwrap();
         let server = RedisServer::start_in(directory.path(), "redis").await;
-        let options = RedisOptions { timeout: Duration::from_secs(2), ..patient(&server.url()) };
+        let options = RedisOptions { timeout: Duration::from_secs(3), ..patient(&server.url()) };
         let scene = Self { server, options, clock: ManualClock::at(START), _directory: directory };
         let store = scene.replica().await;
         assert!(*store.incomplete().borrow(), "nobody has looked yet");
@@ -131,4 +133,81 @@ async fn a_namespace_that_is_new_to_two_replicas_at_once_is_no_loss() {
         assert_eq!(of_kind(&decisions, DecisionKind::Created), 1);
     }
     assert!(!*one.incomplete().borrow() && !*other.incomplete().borrow());
+}
+
+/// Namespaces whose problems are over have no open request that could be found, and lose nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_loss_namespaces_without_an_open_request_go_on_at_once() {
+    let (scene, one) = Scene::start().await;
+    let other = scene.replica().await;
+    let alerts: Vec<_> =
+        (0..5).map(|nth| Alert::new(&format!("shop-{nth}"), "Crash", "web-0").firing()).collect();
+    for store in [&one, &other] {
+        let _ = store.decide(alerts.clone()).await.unwrap();
+    }
+    scene.server.flush_all();
+    noticed(&one, true).await;
+    noticed(&other, true).await;
+    one.adopt(Vec::new()).await.unwrap();
+    noticed(&other, false).await;
+    let (first, rest) = alerts.split_first().unwrap();
+    assert_eq!(other.decide(vec![first.clone()]).await.unwrap()[0].kind, DecisionKind::Created);
+    for store in [&one, &other] {
+        let _ = store.decide(rest.to_vec()).await.expect("nothing more was lost");
+    }
+    assert!(!*one.incomplete().borrow() && !*other.incomplete().borrow());
+}
+
+/// As when a part of a cluster has lost its data: the registry has what is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_look_at_what_is_open_is_enough_for_all_namespaces_that_were_lost() {
+    let (scene, store) = Scene::start().await;
+    let alerts: Vec<_> =
+        (0..3).map(|nth| Alert::new(&format!("shop-{nth}"), "Crash", "web-0").firing()).collect();
+    let _ = store.decide(alerts.clone()).await.unwrap();
+    for record in scene.server.keys().iter().filter(|key| key.ends_with("}:p")) {
+        let tag = record.trim_end_matches('p');
+        for key in scene.server.keys().iter().filter(|key| key.starts_with(tag)) {
+            scene.server.ask::<()>(&["DEL", key]);
+        }
+    }
+    let refused = store.decide(vec![alerts[0].clone()]).await;
+    assert!(is_incomplete(&refused), "{refused:?}");
+    store.adopt(Vec::new()).await.unwrap();
+    for alert in alerts {
+        assert_eq!(store.decide(vec![alert]).await.unwrap()[0].kind, DecisionKind::Created);
+    }
+    assert!(!*store.incomplete().borrow());
+}
+
+/// Whoever waits for the cluster must not take the turns of those who need not.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_for_what_is_open_keep_nobody_else_waiting() {
+    let (mut scene, store) = Scene::start().await;
+    scene.options.connections = 1;
+    drop(store);
+    let store = scene.replica().await;
+    let known = Alert::new("known", "Crash", "web-0").firing();
+    let _ = store.decide(vec![known.clone()]).await.unwrap();
+    let marks: Vec<String> = scene.server.keys().into_iter().filter(|key| key.ends_with(":whole")).collect();
+    scene.server.ask::<()>(&["DEL", &marks[0]]);
+    noticed(&store, true).await;
+    let mut waiting = JoinSet::new();
+    for nth in 0..64 {
+        let (store, alert) = (Arc::clone(&store), Alert::new(&format!("new-{nth}"), "Crash", "web-0"));
+        waiting.spawn(async move { store.decide(vec![alert.firing()]).await });
+    }
+    eventually("all are asked about", async || match scene.server.ask::<u64>(&["ZCARD", REGISTRY]) {
+        65.. => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    let decided = tokio::select! {
+        decided = store.decide(vec![known]) => decided,
+        waited = waiting.join_next() => panic!("somebody who waits was first: {waited:?}"),
+    };
+    assert_eq!(decided.unwrap()[0].kind, DecisionKind::Duplicate);
+    store.adopt(Vec::new()).await.unwrap();
+    let decided = waiting.join_all().await.into_iter().flatten().flatten().collect::<Vec<_>>();
+    assert_eq!(of_kind(&decided, DecisionKind::Created), 64);
 }
