@@ -182,7 +182,7 @@ fn members(
     let mut known: HashSet<Fingerprint> = members.iter().map(|member| member.fingerprint).collect();
     // A rule that groups by name has members that differ in their resource alone, unless more makes an identity here.
     let by_name = storm.group_by.iter().any(|(field, _)| field == Field::Alertname.as_str());
-    if by_name && fingerprint_of(&leader.identity) == leader.fingerprint {
+    if by_name && leader.identity.fingerprint() == leader.fingerprint {
         for affected in &storm.affected {
             let identity = Identity {
                 namespace: affected.namespace.clone(),
@@ -190,7 +190,7 @@ fn members(
                 resource: affected.name.clone(),
                 ..leader.identity.clone()
             };
-            let fingerprint = fingerprint_of(&identity);
+            let fingerprint = identity.fingerprint();
             if known.insert(fingerprint) {
                 let generation = RequestId::open(&fingerprint, affected.first_seen, None).generation;
                 members.push(member(fingerprint, &identity, generation, state, affected.count));
@@ -198,12 +198,6 @@ fn members(
         }
     }
     members
-}
-
-fn fingerprint_of(identity: &Identity) -> Fingerprint {
-    let Identity { cluster, namespace, name, kind, resource } = identity;
-    let cluster = Some(cluster.as_str()).filter(|cluster| !cluster.is_empty());
-    Fingerprint::of(cluster, [name, namespace, kind, resource], [])
 }
 
 impl<'a> AdoptedStorm<'a> {

@@ -40,6 +40,15 @@ pub struct Identity {
     pub resource: CompactString,
 }
 
+impl Identity {
+    /// The fingerprint of a problem that these parts alone identify: none of them cut, and no extra labels.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let Self { cluster, namespace, name, kind, resource } = self;
+        let cluster = Some(cluster.as_str()).filter(|cluster| !cluster.is_empty());
+        Fingerprint::of(cluster, [name, namespace, kind, resource], [])
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
     pub fingerprint: Fingerprint,

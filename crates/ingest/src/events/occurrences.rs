@@ -92,16 +92,23 @@ async fn persist(edge: &Arc<Edge>, step: Vec<Signal>, stop: &CancellationToken) 
     false
 }
 
-/// As if each had been posted. Nothing when that broke down, which is a defect and said elsewhere.
+/// As if each had been posted. Nothing when that broke down, which is a defect: to try it again would end the same way.
 async fn normalise(edge: &Arc<Edge>, news: Vec<News>) -> Option<Vec<Turn>> {
     let normaliser = edge.normaliser();
     if !normaliser.is_slow() {
         return Some(take(edge, &normaliser, news));
     }
     // Policies are asked about every one.
-    let edge = edge.clone();
-    let taken = tokio::task::spawn_blocking(move || take(&edge, &normaliser, news)).await;
-    taken.inspect_err(|error| tracing::error!(%error, "Kubernetes events could not be normalised")).ok()
+    let occurrences: u64 = news.iter().map(|news| u64::from(news.times)).sum();
+    let taken = edge.clone();
+    let taken = tokio::task::spawn_blocking(move || take(&taken, &normaliser, news)).await;
+    taken
+        .inspect_err(|error| {
+            tracing::error!(%error, occurrences, "Kubernetes events could not be normalised and are not taken");
+            edge.source(SOURCE).rejected("internal", occurrences);
+            edge.source(SOURCE).decided(DecisionLabel::Rejected, occurrences);
+        })
+        .ok()
 }
 
 fn take(edge: &Edge, normaliser: &Normaliser, news: Vec<News>) -> Vec<Turn> {

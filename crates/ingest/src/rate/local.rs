@@ -13,7 +13,7 @@ use seawall_store::SharedLimit;
 
 use super::Sender;
 
-/// Senders that are remembered, some ten megabytes. With more than these those go that sent least: a flood of addresses finds
+/// Senders that are remembered. With more than these those go that sent least: a flood of addresses finds
 /// room for each other, and those who send regularly keep their place.
 const SENDERS: u64 = 65_536;
 

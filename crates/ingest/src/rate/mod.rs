@@ -7,15 +7,15 @@
 mod client;
 mod local;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use compact_str::CompactString;
+use http::StatusCode;
 use http::request::Parts;
-use http::{Extensions, StatusCode};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use seawall_store::{SharedLimit, SharedLimits};
 use seawall_telemetry::Metrics;
 
@@ -47,13 +47,14 @@ pub struct RateSettings {
 impl Default for RateSettings {
     fn default() -> Self {
         let requests = NonZeroU32::MIN.saturating_add(99);
-        let loopback = [[127, 0, 0, 0].into(), std::net::Ipv6Addr::LOCALHOST.into()];
-        let [four, six]: [IpAddr; 2] = loopback;
         Self {
             requests,
             window: Duration::from_secs(60),
             burst: requests,
-            exempt: [IpNet::new(four, 8), IpNet::new(six, 128)].into_iter().flatten().collect(),
+            exempt: vec![
+                Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into(),
+                Ipv6Net::from(Ipv6Addr::LOCALHOST).into(),
+            ],
             authenticated: None,
             trusted_proxies: Vec::new(),
         }
@@ -107,14 +108,13 @@ impl RateLimiter {
 
     /// Counts one body, or says when its sender may send the next.
     pub(crate) async fn check(&self, metrics: &Metrics, parts: &Parts) -> Result<(), Problem> {
-        let Some(sender) = self.sender(parts) else { return Ok(()) };
-        let (local, limit) = match &sender {
-            Sender::Client(_) => (&self.clients, self.settings.client_limit()),
-            Sender::Identity(_) => match (&self.identities, self.settings.identity_limit()) {
-                (Some(local), Some(limit)) => (local, limit),
-                _ => return Ok(()),
-            },
+        let identity = parts.extensions.get::<Identity>();
+        let counted = match identity {
+            None => Some((&self.clients, self.settings.client_limit())),
+            Some(_) => self.identities.as_ref().zip(self.settings.identity_limit()),
         };
+        let Some((local, limit)) = counted else { return Ok(()) };
+        let Some(sender) = self.sender(parts, identity) else { return Ok(()) };
         let waits = match self.shared.get() {
             None => local.take(sender.clone()),
             Some(shared) => match shared.take(&sender.key(), limit).await {
@@ -136,21 +136,17 @@ impl RateLimiter {
     }
 
     /// Nobody in particular inside of this process, and nobody who is exempt.
-    fn sender(&self, parts: &Parts) -> Option<Sender> {
-        let Peer(peer) = peer(&parts.extensions)?;
+    fn sender(&self, parts: &Parts, identity: Option<&Identity>) -> Option<Sender> {
+        let Peer(peer) = *parts.extensions.get()?;
         let client = client_of(peer, &parts.headers, &self.settings.trusted_proxies);
         if self.settings.exempt.iter().any(|net| net.contains(&client)) {
             return None;
         }
-        match parts.extensions.get::<Identity>() {
+        match identity {
             Some(identity) => Some(Sender::Identity(identity.user().into())),
             None => Some(Sender::Client(client::network_of(client))),
         }
     }
-}
-
-fn peer(extensions: &Extensions) -> Option<Peer> {
-    extensions.get().copied()
 }
 
 impl RateSettings {

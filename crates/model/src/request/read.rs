@@ -36,15 +36,14 @@ use crate::{
 ///   name among so many had to be changed. What the alert has itself is not known to be common, too.
 /// - The order of the fields that a storm is grouped by, which are sorted here; affected resources that are not listed;
 ///   the rule's numbers other than its window.
+/// - What else makes the fingerprint where it does not follow from the identity: extra identity labels, what is cut or replaced. The
+///   fingerprint is right all the same.
 /// - When the phase was reported, how often the problem was resolved and fired again, in which groups it is counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecoveredRequest {
     pub doc: RequestDoc,
     pub state: RequestState,
     pub status: Option<RemediationRequestStatus>,
-    /// Whether the fingerprint follows from the identity. It does not where part of the identity is not shown: extra
-    /// identity labels, names that are cut, characters that are replaced. The fingerprint is right all the same.
-    pub is_exact: bool,
 }
 
 /// Why a resource does not show a request of Seawall's. A sentence about the resource.
@@ -95,7 +94,6 @@ pub fn read_request(resource: &RemediationRequest) -> Result<RecoveredRequest, R
         return Err(ReadRequestError::Copy { namespace: identity.namespace, reference });
     }
     let state = state(metadata, spec)?;
-    let is_exact = gives(&identity, &fingerprint);
     let doc = RequestDoc {
         fingerprint,
         reference,
@@ -110,13 +108,7 @@ pub fn read_request(resource: &RemediationRequest) -> Result<RecoveredRequest, R
         )?,
         detail,
     };
-    Ok(RecoveredRequest { doc, state, status: status.clone(), is_exact })
-}
-
-fn gives(identity: &Identity, fingerprint: &Fingerprint) -> bool {
-    let Identity { cluster, namespace, name, kind, resource } = identity;
-    let cluster = (!cluster.is_empty()).then_some(cluster.as_str());
-    Fingerprint::of(cluster, [name, namespace, kind, resource], []) == *fingerprint
+    Ok(RecoveredRequest { doc, state, status: status.clone() })
 }
 
 /// The request that the resource shows, which is not where it is displaced to.

@@ -1,22 +1,16 @@
 //! Gives a state store back what is open when it has lost it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::BackoffBuilder;
 use seawall_cluster::ApiError;
 use seawall_store::StoreError;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::RETRY;
 use super::open::open_requests;
 use crate::publisher::Worker;
-
-const RETRY: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(100))
-    .with_max_delay(Duration::from_secs(5))
-    .without_max_times()
-    .with_jitter();
 
 pub(crate) struct Rebuilder {
     worker: Arc<Worker>,

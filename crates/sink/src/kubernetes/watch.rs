@@ -8,9 +8,8 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::BackoffBuilder;
 use futures_util::{Stream, StreamExt, pin_mut};
 use kube::Api;
 use kube::runtime::WatchStreamExt;
@@ -22,6 +21,7 @@ use seawall_store::{Page, RequestFilter, RequestRecord, StoreError};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::RETRY;
 use super::object::{SELECTOR, Seen};
 use super::report::{patch, understood};
 use super::write::place_of;
@@ -31,12 +31,6 @@ use crate::publisher::{Hint, Worker};
 const REMEMBERED: u64 = 16_384;
 /// Requests of the store that are compared with a list at a time.
 const COMPARED: usize = 500;
-const RETRY: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(100))
-    .with_max_delay(Duration::from_secs(5))
-    .without_max_times()
-    .with_jitter();
-
 pub(crate) struct Watcher {
     worker: Arc<Worker>,
     hints: mpsc::Sender<Hint>,
