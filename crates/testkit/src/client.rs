@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use seawall_model::RemediationRequest;
 use serde_json::{Value, json};
 
-use crate::{Alert, Watch, webhook};
+use crate::{Alert, Watch, eventually, webhook};
 
 type Pool = hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>;
 
@@ -124,9 +124,13 @@ impl Client {
         self.post("/webhook/prometheus", webhook(alerts)).await
     }
 
-    /// A document that must be there.
+    /// A document that must be there. While the server says 503 it is asked again: its store may just come back.
     pub async fn document(&self, path: &str) -> Value {
-        let answer = self.get(path).await.expect("an answer");
+        let answer = eventually(ANSWER_WITHIN, || async {
+            let answer = self.get(path).await.expect("an answer");
+            if answer.status == StatusCode::SERVICE_UNAVAILABLE { Err(answer.text()) } else { Ok(answer) }
+        })
+        .await;
         assert_eq!(answer.status, StatusCode::OK, "GET {path}: {}", answer.text());
         answer.json()
     }

@@ -34,7 +34,7 @@ struct Data {
     counts: BTreeMap<Fingerprint, u64>,
     revision: u64,
     batches: usize,
-    signals: usize,
+    signals: BTreeMap<String, usize>,
     failure: Option<StoreError>,
 }
 
@@ -79,7 +79,12 @@ impl FakeStore {
 
     /// Signals that were decided.
     pub fn signals(&self) -> usize {
-        self.data.lock().signals
+        self.data.lock().signals.values().sum()
+    }
+
+    /// Signals of this namespace that were decided.
+    pub fn signals_in(&self, namespace: &str) -> usize {
+        self.data.lock().signals.get(namespace).copied().unwrap_or_default()
     }
 
     /// Changes a request without telling anybody, and returns the revision of that.
@@ -202,7 +207,9 @@ impl StateStore for FakeStore {
             let mut data = self.data.lock();
             let before = data.revision;
             let decisions: Vec<_> = signals.iter().map(|signal| decide(&mut data, signal)).collect();
-            data.signals += signals.len();
+            for signal in signals {
+                *data.signals.entry(signal.identity.namespace.to_string()).or_default() += 1;
+            }
             for record in data.requests.values().filter(|record| record.state.sequence > before) {
                 let (revision, reference) = (record.state.sequence, record.doc.reference.clone());
                 let _ =

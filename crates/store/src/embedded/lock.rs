@@ -8,7 +8,7 @@ use crate::StoreError;
 
 /// Held for as long as the process lives; the system lets go of it when the process dies, however it dies.
 pub(super) struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -41,6 +41,15 @@ impl DirectoryLock {
         file.set_len(0).map_err(failed)?;
         file.rewind().map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Closing the file is not enough: a child that is just being started holds a copy of every open file until it
+    /// becomes another program, and the lock with it.
+    fn drop(&mut self) {
+        // There is nobody left to tell, and closing comes right after.
+        let _ = self.file.unlock();
     }
 }

@@ -1,5 +1,10 @@
 //! One process per data directory.
 
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{array, thread};
+
 use seawall_store::StateStore;
 
 use super::{content, opened, refusal};
@@ -24,12 +29,12 @@ async fn another_process_that_holds_the_directory_is_named() {
     opened(directory.path()).unwrap().close().await.unwrap();
     let lock = directory.path().join("lock");
     // Holds the lock until its standard input ends.
-    let mut holder = std::process::Command::new("flock")
+    let mut holder = Command::new("flock")
         .arg(&lock)
         .args(["sh", "-c", "echo $$ > \"$0\"; echo locked; read -r _"])
         .arg(&lock)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("`flock` of util-linux is there");
     let mut line = String::new();
@@ -51,4 +56,29 @@ async fn the_lock_is_free_as_soon_as_closing_is_answered() {
         let store = opened(directory.path()).unwrap();
         store.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_child_that_is_started_while_the_store_closes_does_not_keep_the_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    let start_children = |ended: Arc<AtomicBool>| {
+        while !ended.load(Ordering::Relaxed) {
+            assert!(Command::new("true").status().unwrap().success());
+        }
+    };
+    let children: [_; 4] = array::from_fn(|_| {
+        let ended = Arc::clone(&ended);
+        thread::spawn(move || start_children(ended))
+    });
+    let mut refused = Vec::new();
+    for _ in 0..300 {
+        match opened(directory.path()) {
+            Ok(store) => store.close().await.unwrap(),
+            Err(error) => refused.push(error),
+        }
+    }
+    ended.store(true, Ordering::Relaxed);
+    children.into_iter().for_each(|child| child.join().unwrap());
+    assert!(refused.is_empty(), "{} of 300, such as {:?}", refused.len(), refused[0]);
 }
