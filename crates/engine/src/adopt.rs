@@ -24,7 +24,7 @@ impl Engine {
             match self.find(&incident.fingerprint) {
                 Some(_) => closed.push(at),
                 None => {
-                    self.adopt_own(policy, &requests[at], incident, now);
+                    self.adopt_own(policy, &requests[at], incident);
                     adopted.push(at);
                 }
             }
@@ -60,13 +60,12 @@ impl Engine {
         policy: &Policy,
         request: &OpenRequest<'_>,
         adopted: AdoptedIncident,
-        now: Timestamp,
     ) {
         let index = self.adopt_incident(adopted, urgency_of(request.state), request.phase, NO_STORM, 0);
         if !request.state.related.is_empty() {
             self.links.insert(index, request.state.related.clone());
         }
-        self.schedule_own_flush(index, now, policy.flush);
+        self.own_changed(policy, index);
     }
 
     fn adopt_incident(
@@ -93,6 +92,7 @@ impl Engine {
         let mut incident = Incident::new(adopted.fingerprint, identity, adopted.first_seen, pulse);
         incident.generation = adopted.generation;
         incident.opening = Opening::Recalled;
+        incident.told = self.now.into();
         (incident.storm, incident.ordinal) = (storm, ordinal);
         let index = self.insert(incident);
         self.touch_whole(index);

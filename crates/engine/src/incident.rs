@@ -18,9 +18,15 @@ impl Moment {
     }
 }
 
+impl From<Timestamp> for Moment {
+    fn from(time: Timestamp) -> Self {
+        Self(time.as_millis())
+    }
+}
+
 impl From<Option<Timestamp>> for Moment {
     fn from(time: Option<Timestamp>) -> Self {
-        time.map_or(Self::NONE, |time| Self(time.as_millis()))
+        time.map_or(Self::NONE, Self::from)
     }
 }
 
@@ -100,6 +106,8 @@ pub(crate) struct Incident {
     pub seen: u32,
     pub opening: Opening,
     pub flags: Flags,
+    /// When watchers last heard of its own request. Not kept over a restart: then they hear of the next change at once.
+    pub told: Moment,
 }
 
 /// What is to be done about an incident, as bits.
@@ -155,6 +163,7 @@ impl Incident {
             seen: 0,
             opening: Opening::Alone,
             flags: Flags::default(),
+            told: Moment::NONE,
         }
     }
 

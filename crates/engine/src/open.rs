@@ -92,6 +92,7 @@ impl Engine {
         let mut incident = Incident::new(signal.fingerprint, pack(&signal.identity), now, pulse);
         let old = known.and_then(|index| self.incidents.get(index));
         let last = old.map(|old| old.generation).max(self.floor_at(now));
+        incident.told = self.now.into();
         incident.generation = RequestId::open(&signal.fingerprint, now, last).generation;
         let index = match known {
             None => self.insert(incident),

@@ -51,7 +51,7 @@ impl Engine {
         }
         // Also a phase of the same class is news to those who watch.
         self.touch(index);
-        self.schedule_own_flush(index, now, policy.flush);
+        self.own_changed(policy, index);
         true
     }
 
@@ -104,6 +104,7 @@ impl Engine {
         let mut incident = Incident::new(doc.fingerprint, pack(&doc.identity), state.first_seen, pulse);
         incident.generation = doc.reference.id.generation;
         incident.opening = Opening::Recalled;
+        incident.told = self.now.into();
         if phase == Phase::Finished {
             // Its cooldown is over, else it would not have left memory.
             incident.pulse.released_at = Some(state.last_seen - policy.cooldown).into();

@@ -1,8 +1,10 @@
 //! Signals of problems that are already open.
 
-use seawall_model::{Decision, DecisionKind, Millis, Phase, Policy, Signal, Timestamp};
+use std::cmp::Reverse;
 
-use crate::engine::{Engine, Standing, Waiting};
+use seawall_model::{Decision, DecisionKind, Phase, Policy, Signal, Timestamp};
+
+use crate::engine::{Engine, Publication, PublicationKind, Standing, Waiting};
 use crate::incident::{Flags, Moment, Urgency};
 
 impl Engine {
@@ -55,7 +57,7 @@ impl Engine {
             storm.sample.repeat(&signal.identity, now);
             self.storm_changed(at, now);
         } else {
-            self.schedule_own_flush(index, now, policy.flush);
+            self.own_changed(policy, index);
         }
         self.decision(policy, DecisionKind::Duplicate, index, &signal.identity.namespace)
     }
@@ -90,12 +92,26 @@ impl Engine {
         }
     }
 
-    /// Lets watchers see the changed request of a single incident, at most once per flush interval (I8).
-    pub(crate) fn schedule_own_flush(&mut self, index: u32, now: Timestamp, flush: Millis) {
+    /// Lets watchers see the changed request of a single incident, at most once per flush interval (I8): at once when
+    /// they have not heard of it for that long, which most repeats are, else when the interval is over.
+    pub(crate) fn own_changed(&mut self, policy: &Policy, index: u32) {
+        // When it is told has nothing to do with the incident's own time, which never goes backwards.
+        let now = self.now;
         let Some(incident) = self.incidents.get_mut(index) else { return };
-        if !incident.is_held() && !incident.is_member() && incident.flags.set(Flags::FLUSHING) {
+        if incident.is_held() || incident.is_member() || incident.flags.has(Flags::FLUSHING) {
+            return;
+        }
+        let told = incident.told.get();
+        if told.is_none_or(|told| now - told >= policy.flush) {
+            incident.told = now.into();
+            let reference =
+                Self::request_ref(policy, &incident.identity().namespace, incident.own_request());
+            self.publications.push(Publication { reference, kind: PublicationKind::Modified });
+        } else {
+            incident.flags.set(Flags::FLUSHING);
+            let since = told.map_or(now, |told| told.min(now));
             let waiting = Waiting::Incident(index, incident.generation);
-            self.flushes.push(std::cmp::Reverse((now + flush, waiting)));
+            self.flushes.push(Reverse((since + policy.flush, waiting)));
         }
     }
 
@@ -109,7 +125,7 @@ impl Engine {
         }
         if !storm.flushing && storm.course.hold_until.is_none() {
             storm.flushing = true;
-            self.flushes.push(std::cmp::Reverse((now + storm.facts.flush, Waiting::Storm(index))));
+            self.flushes.push(Reverse((now + storm.facts.flush, Waiting::Storm(index))));
         }
     }
 }

@@ -35,7 +35,7 @@ impl Engine {
                 }
                 self.storm_changed(storm_index, now);
             } else {
-                self.schedule_own_flush(index, now, policy.flush);
+                self.own_changed(policy, index);
             }
         }
         self.decision(policy, DecisionKind::Resolved, index, &namespace)

@@ -66,6 +66,7 @@ impl Engine {
                 let held = held.filter(|it| it.generation == *generation && it.is_held() && !it.is_member());
                 let Some(incident) = held else { return };
                 incident.pulse.hold_until = Moment::NONE;
+                incident.told = self.now.into();
                 self.held = self.held.saturating_sub(1);
                 let reference =
                     Self::request_ref(policy, &incident.identity().namespace, incident.own_request());
@@ -99,6 +100,7 @@ impl Engine {
                 });
                 let Some(incident) = flushing else { return };
                 incident.flags.clear(Flags::FLUSHING);
+                incident.told = self.now.into();
                 // Whoever resumes from a revision before this one must be told again; that holds until the next start,
                 // which raises the epoch and with it every resumption, so it need not be written.
                 incident.pulse.sequence = self.sequence;

@@ -199,7 +199,7 @@ impl Engine {
                     self.links.entry(index).or_default().push(storm.facts.request.id);
                 }
                 self.touch(index);
-                self.schedule_own_flush(index, arrival.now, arrival.policy.flush);
+                self.own_changed(arrival.policy, index);
                 self.storm_changed(storm, arrival.now);
             }
         }

@@ -55,15 +55,18 @@ impl Machine {
 
     /// A worker's report right after a commit. A request that has left memory is recalled, as the store does it.
     pub fn report(&mut self, reference: &RequestRef, phase: Phase) -> bool {
-        if self.engine.set_phase(&self.policy, reference, phase, self.now) {
-            return true;
-        }
+        let known = self.engine.set_phase(&self.policy, reference, phase, self.now)
+            || self.recall(reference) && self.engine.set_phase(&self.policy, reference, phase, self.now);
+        self.collect();
+        known
+    }
+
+    fn recall(&mut self, reference: &RequestRef) -> bool {
         let key = reference.to_string().into_bytes();
         let record = |table| self.disk.get(&(number_of(table), key.clone()));
         let (Some(doc), Some(closed)) = (record(Table::Request), record(Table::Closed)) else { return false };
         let (doc, closed) = (postcard::from_bytes(doc).unwrap(), postcard::from_bytes(closed).unwrap());
         self.engine.recall(&self.policy, &doc, &closed)
-            && self.engine.set_phase(&self.policy, reference, phase, self.now)
     }
 
     pub fn tick(&mut self) {

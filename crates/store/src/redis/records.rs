@@ -41,6 +41,9 @@ pub(super) struct Row {
     name: CompactString,
     kind: CompactString,
     resource: CompactString,
+    /// Left out by the first versions.
+    #[serde(default)]
+    _told: i64,
 }
 
 /// What a storm is and was opened with.

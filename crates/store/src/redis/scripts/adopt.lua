@@ -50,7 +50,7 @@ local function row_of(it)
     resolved_at = it.resolved_at, flaps = it.resolved_at ~= 0 and 1 or 0,
     severity = it.severity, priority = it.priority, path = it.path, phase = it.phase, released_at = 0, hold_until = 0,
     sequence = part.sequence, counted_in = 0, generation = it.generation, storm = 0, seen = 0, opening = RECALLED,
-    order = part.openings, flushing = false, links = it.links,
+    order = part.openings, flushing = false, told = NOW, links = it.links,
     namespace = it.namespace, name = it.name, kind = it.kind, resource = it.resource,
   }
   part.openings = part.openings + 1
@@ -67,7 +67,7 @@ local function adopt_incident(it)
   else
     rows[row.fingerprint] = row
     touch(row)
-    schedule_own_flush(row, NOW)
+    own_changed(row)
   end
   write_request(it.request)
 end

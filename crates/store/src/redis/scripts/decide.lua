@@ -87,7 +87,7 @@ local function again(row, signal, now)
     sample_repeat(storm, signal, now)
     storm_changed(storm, now)
   else
-    schedule_own_flush(row, now)
+    own_changed(row)
   end
   return 'duplicate', false
 end
@@ -140,7 +140,7 @@ local function resolve(row, now)
     end
     storm_changed(storm, now)
   else
-    schedule_own_flush(row, now)
+    own_changed(row)
   end
 end
 

@@ -75,7 +75,7 @@ local function admit(signal, now, old)
     fingerprint = signal.fingerprint, first_seen = now, count = 1, last_seen = now, resolved_at = 0, flaps = 0,
     severity = signal.severity, priority = signal.priority, path = signal.path, phase = WAITING, released_at = 0,
     hold_until = 0, counted_in = 0, generation = last and math.max(second, last + 1) or second, storm = 0, seen = 0,
-    opening = ALONE, order = part.openings, flushing = false, links = {},
+    opening = ALONE, order = part.openings, flushing = false, told = NOW, links = {},
     namespace = signal.namespace, name = signal.name, kind = signal.kind, resource = signal.resource,
   }
   part.openings = part.openings + 1

@@ -59,7 +59,7 @@ local function report_to_incident(row)
   end
   -- Also a phase of the same class is news to those who watch.
   touch(row)
-  schedule_own_flush(row, now)
+  own_changed(row)
   return true
 end
 

@@ -186,6 +186,8 @@ local function decode_row(fingerprint, raw)
     sequence = a[12], counted_in = a[13], generation = a[14], storm = a[15], seen = a[16], opening = a[17],
     order = a[18], flushing = a[19], links = a[20],
     namespace = a[21], name = a[22], kind = a[23], resource = a[24],
+    -- When watchers last heard of its own request. Earlier versions leave it out.
+    told = a[25] or 0,
   }
 end
 
@@ -195,7 +197,7 @@ local function encode_row(row)
     row.severity, row.priority, row.path, row.phase, row.released_at, row.hold_until,
     row.sequence, row.counted_in, row.generation, row.storm, row.seen, row.opening,
     row.order, row.flushing, row.links,
-    row.namespace, row.name, row.kind, row.resource,
+    row.namespace, row.name, row.kind, row.resource, row.told,
   })
 end
 

@@ -27,12 +27,20 @@ local function storm_changed(storm, now)
   end
 end
 
--- Lets watchers see the changed request of a single incident, at most once per flush interval.
-local function schedule_own_flush(row, now)
-  if not is_held(row) and not is_member(row) and not row.flushing then
+-- Lets watchers see the changed request of a single incident, at most once per flush interval: at once when they have not
+-- heard of it for that long, which most repeats are, else when the interval is over. When that is has nothing to do with
+-- the incident's own time, which never goes backwards.
+local function own_changed(row)
+  if is_held(row) or is_member(row) or row.flushing then
+    return
+  end
+  touch(row)
+  if NOW - row.told >= POLICY.flush then
+    row.told = NOW
+    announce('M', own_ref(row))
+  else
     row.flushing = true
-    touch(row)
-    note(BASE .. 'z', now + POLICY.flush, 'i' .. row.fingerprint)
+    note(BASE .. 'z', math.min(row.told, NOW) + POLICY.flush, 'i' .. row.fingerprint)
   end
 end
 
@@ -169,7 +177,7 @@ local function recall(ref, state)
   row.storm, row.hold_until, row.counted_in, row.flushing, row.seen = 0, 0, 0, false, 0
   row.flaps = row.resolved_at ~= 0 and 1 or 0
   row.opening = RECALLED
-  row.released_at = 0
+  row.released_at, row.told = 0, NOW
   if row.phase == FINISHED then
     -- Its cooldown is over, else it would not have left the state.
     row.released_at = row.last_seen - POLICY.cooldown

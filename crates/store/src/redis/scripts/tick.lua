@@ -60,7 +60,7 @@ local function release_hold(member)
   if string.sub(member, 1, 1) == 'i' then
     local row = incident(subject)
     if row and is_held(row) and not is_member(row) then
-      row.hold_until = 0
+      row.hold_until, row.told = 0, NOW
       part.held = part.held - 1
       touch(row)
       announce('A', own_ref(row))
@@ -82,7 +82,7 @@ local function flush(member)
   if kind == 'i' then
     local row = incident(subject)
     if row and row.flushing and not is_member(row) then
-      row.flushing = false
+      row.flushing, row.told = false, NOW
       -- Whoever resumes from a revision before this one must be told again.
       touch(row)
       announce('M', own_ref(row))

@@ -155,7 +155,7 @@ local function take_part(storm, row, role, now)
     storm.related[#storm.related + 1] = name_of(own_ref(row))
     row.links[#row.links + 1] = name_of(storm.facts.ref)
     touch(row)
-    schedule_own_flush(row, now)
+    own_changed(row)
     storm_changed(storm, now)
   end
 end

@@ -111,6 +111,7 @@ macro_rules! conformance {
             watch {
                 a_watcher_hears_of_a_new_request_at_once,
                 repeats_are_told_at_most_once_per_flush_interval,
+                a_repeat_after_a_pause_is_told_at_once,
                 a_growing_storm_is_told_at_most_once_per_flush_interval,
                 reports_of_workers_are_told_at_most_once_per_flush_interval,
                 a_held_request_is_told_when_it_comes_to_exist,

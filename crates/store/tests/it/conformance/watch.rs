@@ -70,6 +70,29 @@ pub async fn repeats_are_told_at_most_once_per_flush_interval<S: StoreUnderTest>
     assert!(told(&scene, &mut changes).await.is_empty(), "nothing changed");
 }
 
+pub async fn a_repeat_after_a_pause_is_told_at_once<S: StoreUnderTest>() {
+    let mut scene = Scene::<S>::without_rules().await;
+    let mut changes = scene.store().changes();
+    let alert = Alert::new("shop", "Crash", "web-0");
+    scene.send(&alert).await;
+    assert_eq!(kinds(&told(&scene, &mut changes).await), [Added]);
+    for round in 0..3 {
+        scene.pass(SECOND);
+        let decision = scene.fire(&alert).await;
+        let change = next(&mut changes).await;
+        assert_eq!((change.kind, Some(&change.reference)), (Modified, decision.request.as_ref()));
+        let state = scene.request(&change.reference).await.state;
+        assert_eq!(state.occurrences, 2 * round + 2);
+        assert!(state.sequence >= change.revision);
+        // So soon after it the next one waits, and is told once.
+        scene.pass(SECOND / 2);
+        scene.send(&alert).await;
+        assert!(told(&scene, &mut changes).await.is_empty(), "the interval is not over");
+        scene.pass(SECOND / 2);
+        assert_eq!(kinds(&told(&scene, &mut changes).await), [Modified]);
+    }
+}
+
 pub async fn a_growing_storm_is_told_at_most_once_per_flush_interval<S: StoreUnderTest>() {
     let mut scene = Scene::<S>::start().await;
     let mut changes = scene.store().changes();
