@@ -55,12 +55,7 @@ impl Engine {
         adopted
     }
 
-    fn adopt_own(
-        &mut self,
-        policy: &Policy,
-        request: &OpenRequest<'_>,
-        adopted: AdoptedIncident,
-    ) {
+    fn adopt_own(&mut self, policy: &Policy, request: &OpenRequest<'_>, adopted: AdoptedIncident) {
         let index = self.adopt_incident(adopted, urgency_of(request.state), request.phase, NO_STORM, 0);
         if !request.state.related.is_empty() {
             self.links.insert(index, request.state.related.clone());

@@ -104,8 +104,7 @@ impl Engine {
         let told = incident.told.get();
         if told.is_none_or(|told| now - told >= policy.flush) {
             incident.told = now.into();
-            let reference =
-                Self::request_ref(policy, &incident.identity().namespace, incident.own_request());
+            let reference = Self::request_ref(policy, &incident.identity().namespace, incident.own_request());
             self.publications.push(Publication { reference, kind: PublicationKind::Modified });
         } else {
             incident.flags.set(Flags::FLUSHING);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::RateSettings;
+use crate::{Freshness, RateSettings};
 
 #[derive(Clone, Debug)]
 pub struct EdgeSettings {
@@ -13,6 +13,8 @@ pub struct EdgeSettings {
     pub retryable_for: Vec<String>,
     pub max_connections: usize,
     pub rate: RateSettings,
+    /// Within which time bodies have to arrive that say when they were sent; without it nobody is asked.
+    pub freshness: Option<Freshness>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +56,7 @@ impl Default for EdgeSettings {
             // Ten thousand idle connections must not keep anybody else out.
             max_connections: 16_384,
             rate: RateSettings::default(),
+            freshness: None,
         }
     }
 }

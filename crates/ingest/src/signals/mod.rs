@@ -186,6 +186,10 @@ async fn take(
 ) -> Result<Response, Problem> {
     // Before anything of the body is read.
     edge.rate().check(edge.metrics(), parts).await?;
+    if let Some(freshness) = &edge.settings().freshness {
+        let verdict = freshness.check(&parts.headers, arrival.received);
+        verdict.inspect_err(|_| edge.source(source).rejected("not_fresh", 1))?;
+    }
     require_json(&parts.headers)?;
     let limits = &edge.settings().limits;
     let mut body = BodyReader::new(&edge, &parts.extensions, body, limits.body_bytes)?;

@@ -8,6 +8,7 @@ mod drain;
 mod events;
 mod fake;
 mod fake_api;
+mod freshness;
 mod limits;
 mod openapi;
 mod problems;

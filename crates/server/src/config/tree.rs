@@ -1,6 +1,7 @@
 //! The configuration as it is written. The comments here are the reference text, and every default is written here or
 //! in the type it configures, once.
 
+mod freshness;
 mod rate;
 mod sink;
 mod sources;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Period, Size};
 
+pub use freshness::FreshnessSection;
 pub use rate::{RateLimit, parse_net};
 pub use sink::{
     KubernetesSink, NamespacePolicy, Publish, PublishBreaker, PublishRetry, Sink, SinkKind, StoreSink,
@@ -34,6 +36,8 @@ pub struct Config {
     pub auth: Auth,
     /// How often one sender may send. Read at start only.
     pub rate_limit: RateLimit,
+    /// Whether senders have to say when they sent. Read at start only.
+    pub freshness: FreshnessSection,
     /// What is taken without anybody sending it. Read at start only.
     pub sources: SignalSources,
     /// What makes two alerts the same problem. Read at start only, because a change gives every open problem a new

@@ -2,6 +2,7 @@
 
 mod auth;
 mod classify;
+mod freshness;
 mod rate;
 mod sink;
 mod sources;
@@ -48,6 +49,7 @@ pub(crate) fn validate(
         limits: check.limits(config),
         timeouts: check.timeouts(config),
         rate: check.rate_limit(config),
+        freshness: check.freshness(&config.freshness),
         retryable_for: config.rate_limit.retryable_for.clone(),
         ..EdgeSettings::default()
     };
