@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::extract::Request;
 use compact_str::{CompactString, format_compact};
 use parking_lot::RwLock;
 use seawall_engine::normalise::Normaliser;
@@ -18,10 +19,12 @@ use tokio_util::task::TaskTracker;
 use crate::EdgeSettings;
 use crate::auth::Reviewer;
 use crate::events::EventsStatus;
+use crate::places::{Place, Places};
 use crate::problem::Problem;
 use crate::rate::RateLimiter;
 use crate::router::ROUTES;
 use crate::signals::Source;
+use crate::turns::Turns;
 
 /// How the store sink is called in metrics.
 const STORE_SINK: &str = "store";
@@ -40,13 +43,14 @@ pub struct Edge {
     /// Says who is asking and what they may do; without it everybody may do everything.
     reviewer: Option<Reviewer>,
     rate: RateLimiter,
+    turns: Arc<Turns>,
     /// How the watch of Kubernetes events is doing.
     events: EventsStatus,
     pub(crate) store_metrics: StoreMetrics,
     routes: HashMap<&'static str, RouteMetrics>,
     unmatched: RouteMetrics,
     sources: [SourceMetrics; 3],
-    in_flight: AtomicUsize,
+    places: Arc<Places>,
     buffered: AtomicU64,
     draining: AtomicBool,
     /// Work that goes on when the client has left.
@@ -82,13 +86,14 @@ impl Edge {
             store,
             sink,
             rate: RateLimiter::new(settings.rate.clone()),
+            places: Places::new(settings.limits.concurrent_requests),
+            turns: Arc::default(),
             normaliser: RwLock::new(normaliser),
             settings,
             metrics,
             clock,
             reviewer,
             events: EventsStatus::default(),
-            in_flight: AtomicUsize::new(0),
             buffered: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             tasks: TaskTracker::new(),
@@ -116,6 +121,10 @@ impl Edge {
 
     pub(crate) const fn rate(&self) -> &RateLimiter {
         &self.rate
+    }
+
+    pub(crate) const fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// Readiness says no from now on; everything is still answered. Answers ask clients to connect elsewhere.
@@ -188,11 +197,9 @@ impl Edge {
         self.request_ids.next()
     }
 
-    /// Counts one more request; nothing when as many as allowed are being answered.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlight> {
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let guard = InFlight(self.clone());
-        (before < self.settings.limits.concurrent_requests).then_some(guard)
+    /// A place for one more request; nothing when as many as allowed are being answered.
+    pub(crate) fn enter(&self, request: &Request) -> Option<Place> {
+        self.places.take(self.rate.network(request.extensions(), request.headers()))
     }
 
     /// Refuses a body that does not fit now. Nothing is set aside for it yet: what is only announced must not keep others
@@ -229,15 +236,6 @@ impl Edge {
         if self.sink().is_none() {
             self.metrics.publish_error(STORE_SINK, class);
         }
-    }
-}
-
-/// One request that is being answered.
-pub(crate) struct InFlight(Arc<Edge>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -22,7 +22,8 @@ use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 
 use crate::auth::{BearerToken, Entry, identify, look};
-use crate::edge::{Edge, InFlight};
+use crate::edge::Edge;
+use crate::places::Place;
 use crate::problem::Problem;
 use crate::serve::{Expired, Timing};
 
@@ -79,8 +80,8 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let exchange = Exchange::begin(self.edge.clone(), &mut request);
-        let slot = self.edge.enter();
-        if slot.is_none() && !is_always_answered(request.uri().path()) {
+        let place = self.edge.enter(&request);
+        if place.is_none() && !is_always_answered(request.uri().path()) {
             let problem = Problem::saturated("as many requests as allowed are being answered");
             return Box::pin(std::future::ready(Ok(exchange.finish(problem.into_response()))));
         }
@@ -98,7 +99,7 @@ where
             }
         };
         Box::pin(async move {
-            let response = guard(answer, exchange.timing.as_deref(), slot).await;
+            let response = guard(answer, exchange.timing.as_deref(), place).await;
             Ok(exchange.finish(response))
         })
     }
@@ -130,7 +131,7 @@ fn is_always_answered(path: &str) -> bool {
 async fn guard(
     answer: impl Future<Output = Result<Response, Infallible>>,
     timing: Option<&Timing>,
-    _slot: Option<InFlight>,
+    _place: Option<Place>,
 ) -> Response {
     let mut answer = pin!(AssertUnwindSafe(answer).catch_unwind());
     let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {

@@ -22,6 +22,7 @@ mod freshness;
 mod health;
 mod layer;
 mod openapi;
+mod places;
 mod problem;
 mod query;
 mod rate;
@@ -30,6 +31,7 @@ mod router;
 mod serve;
 mod settings;
 mod signals;
+mod turns;
 
 pub use auth::{Identity, ReviewSettings, Reviewer};
 pub use edge::Edge;

@@ -13,8 +13,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use compact_str::CompactString;
-use http::StatusCode;
 use http::request::Parts;
+use http::{Extensions, HeaderMap, StatusCode};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use seawall_store::{SharedLimit, SharedLimits};
 use seawall_telemetry::Metrics;
@@ -114,7 +114,7 @@ impl RateLimiter {
             Some(_) => self.identities.as_ref().zip(self.settings.identity_limit()),
         };
         let Some((local, limit)) = counted else { return Ok(()) };
-        let Some(sender) = self.sender(parts, identity) else { return Ok(()) };
+        let Some(sender) = self.counted(parts, identity) else { return Ok(()) };
         let waits = match self.shared.get() {
             None => local.take(sender.clone()),
             Some(shared) => match shared.take(&sender.key(), limit).await {
@@ -136,16 +136,32 @@ impl RateLimiter {
     }
 
     /// Nobody in particular inside of this process, and nobody who is exempt.
-    fn sender(&self, parts: &Parts, identity: Option<&Identity>) -> Option<Sender> {
-        let Peer(peer) = *parts.extensions.get()?;
-        let client = client_of(peer, &parts.headers, &self.settings.trusted_proxies);
-        if self.settings.exempt.iter().any(|net| net.contains(&client)) {
-            return None;
-        }
-        match identity {
-            Some(identity) => Some(Sender::Identity(identity.user().into())),
-            None => Some(Sender::Client(client::network_of(client))),
-        }
+    fn counted(&self, parts: &Parts, identity: Option<&Identity>) -> Option<Sender> {
+        let client = self.client(&parts.extensions, &parts.headers)?;
+        let is_exempt = self.settings.exempt.iter().any(|net| net.contains(&client));
+        (!is_exempt).then(|| sender(identity, client))
+    }
+
+    /// Who sends; nobody in particular inside of this process.
+    pub(crate) fn sender(&self, parts: &Parts) -> Option<Sender> {
+        Some(sender(parts.extensions.get(), self.client(&parts.extensions, &parts.headers)?))
+    }
+
+    /// The network that a request comes from.
+    pub(crate) fn network(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+        Some(client::network_of(self.client(extensions, headers)?))
+    }
+
+    fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+        let Peer(peer) = *extensions.get()?;
+        Some(client_of(peer, headers, &self.settings.trusted_proxies))
+    }
+}
+
+fn sender(identity: Option<&Identity>, client: IpAddr) -> Sender {
+    match identity {
+        Some(identity) => Sender::Identity(identity.user().into()),
+        None => Sender::Client(client::network_of(client)),
     }
 }
 

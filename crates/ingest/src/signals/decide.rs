@@ -126,8 +126,16 @@ pub(super) async fn decide(
     }
     count_received(&edge, source, &batch.signals);
     let signals = std::mem::take(&mut batch.signals);
-    let mut decisions =
-        if signals.is_empty() { Vec::new() } else { made_durable(&edge, source, signals).await? };
+    let mut decisions = match signals.first() {
+        None => Vec::new(),
+        Some(first) => {
+            let turn = edge.turns().next(arrival.sender, &first.identity.namespace, signals.len());
+            let turn = turn.await.inspect_err(|_| counts.rejected("not_durable", signals.len() as u64))?;
+            let decided = made_durable(&edge, source, signals).await;
+            drop(turn);
+            decided?
+        }
+    };
     drop(held);
     if let Some(sink) = edge.sink() {
         wait_for_sink(sink.as_ref(), &mut decisions).await;

@@ -31,6 +31,7 @@ use crate::detach::Detached;
 use crate::edge::Edge;
 use crate::layer::RequestId;
 use crate::problem::Problem;
+use crate::rate::Sender;
 
 pub(crate) use answer::Summary;
 pub(crate) use decide::{ask_store, count_decided, count_received, json_response};
@@ -95,6 +96,7 @@ struct Arrival {
     id: CompactString,
     received: Timestamp,
     caller: Caller,
+    sender: Option<Sender>,
 }
 
 /// Alerts as an Alertmanager webhook sends them (version 4; Grafana's is a superset).
@@ -169,7 +171,12 @@ async fn receive(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let arrival = Arrival { id: id.0, received: edge.now(), caller: Caller::of(&parts.extensions) };
+    let arrival = Arrival {
+        id: id.0,
+        received: edge.now(),
+        caller: Caller::of(&parts.extensions),
+        sender: edge.rate().sender(&parts),
+    };
     let result = take(edge.clone(), source, arrival, &parts, body).await;
     result.map_err(|problem| {
         count_refused(&edge, source, problem.status);

@@ -34,6 +34,7 @@ struct Data {
     counts: BTreeMap<Fingerprint, u64>,
     revision: u64,
     batches: usize,
+    asked: Vec<String>,
     signals: BTreeMap<String, usize>,
     failure: Option<StoreError>,
 }
@@ -75,6 +76,11 @@ impl FakeStore {
     /// Batches that came, decided or not.
     pub fn batches(&self) -> usize {
         self.data.lock().batches
+    }
+
+    /// What the first signal of every batch is about, in the order in which they came.
+    pub fn asked(&self) -> Vec<String> {
+        self.data.lock().asked.clone()
     }
 
     /// Signals that were decided.
@@ -201,7 +207,11 @@ impl StateStore for FakeStore {
 
     fn decide(&self, signals: Vec<Signal>) -> StoreFuture<'_, Vec<Decision>> {
         Box::pin(async move {
-            self.data.lock().batches += 1;
+            {
+                let mut data = self.data.lock();
+                data.batches += 1;
+                data.asked.extend(signals.first().map(|signal| signal.identity.namespace.to_string()));
+            }
             drop(self.gate.acquire().await);
             self.check()?;
             let mut data = self.data.lock();

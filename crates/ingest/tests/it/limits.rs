@@ -1,7 +1,7 @@
 //! What is too large, too many or too much at once.
 
 use http::{Method, StatusCode};
-use seawall_testkit::{Alert, eventually, request_head, webhook};
+use seawall_testkit::{Alert, Samples, eventually, request_head, webhook};
 use serde_json::{Value, json};
 
 use crate::server::{SOON, Server};
@@ -59,6 +59,86 @@ async fn too_many_alerts_are_413_with_the_limit_however_they_come() {
         assert!(answer.json()["received"].as_u64().unwrap() > 10);
     }
     assert_eq!(server.store.batches(), 1);
+}
+
+#[tokio::test]
+async fn a_quiet_sender_is_not_decided_after_all_that_a_noisy_one_has_sent() {
+    let server = Server::with(|settings| {
+        settings.rate.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        settings.rate.exempt = vec!["192.0.2.0/24".parse().unwrap()];
+    })
+    .await;
+    server.store.hold();
+    let client = server.client();
+    let send = |from: &'static str, namespace: &'static str| {
+        let client = client.clone();
+        async move {
+            let headers = [("content-type", "application/json"), ("x-forwarded-for", from)];
+            let body = webhook(&[Alert::new("A", namespace, "web-1")]);
+            client.send(Method::POST, WEBHOOK, &headers, body).await.unwrap().status
+        }
+    };
+    let noise = futures_util::future::join_all((0..600).map(|_| send("192.0.2.1", "noisy")));
+    let quiet = async {
+        // Nobody else gets to the store, and the rest waits.
+        eventually(SOON, async || match server.store.batches() {
+            256 => Ok(()),
+            count => Err(count),
+        })
+        .await;
+        let quiet = send("192.0.2.2", "quiet");
+        let release = async {
+            eventually(SOON, async || {
+                let in_flight = client.get("/metrics").await.unwrap().text();
+                let in_flight = Samples::parse(&in_flight).sum("seawall_http_requests_in_flight", &[]);
+                if in_flight >= 602.0 { Ok(()) } else { Err(in_flight) }
+            })
+            .await;
+            assert_eq!(server.store.batches(), 256);
+            server.store.release();
+        };
+        tokio::join!(quiet, release).0
+    };
+    let (noise, quiet) = tokio::join!(noise, quiet);
+    assert!(noise.iter().all(StatusCode::is_success) && quiet.is_success());
+    let asked = server.store.asked();
+    let at = asked.iter().position(|namespace| namespace == "quiet").unwrap();
+    assert!(at <= 258, "{at} of {} came before it", asked.len());
+    assert_eq!(server.store.signals(), 601, "and nothing is lost");
+}
+
+#[tokio::test]
+async fn a_sender_that_takes_every_place_there_is_keeps_nobody_else_out() {
+    let server = Server::with(|settings| {
+        settings.limits.concurrent_requests = 128;
+        settings.rate.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        settings.rate.exempt = vec!["192.0.2.0/24".parse().unwrap()];
+    })
+    .await;
+    // Bodies that never end.
+    let mut unending = Vec::new();
+    for _ in 0..128 {
+        let mut raw = server.raw().await;
+        raw.send(request_head(WEBHOOK, "x-forwarded-for: 192.0.2.1\r\ncontent-length: 1000\r\n")).await;
+        unending.push(raw);
+    }
+    let client = server.client();
+    let ask = |from: &'static str| {
+        let client = client.clone();
+        async move {
+            client
+                .send(Method::GET, "/api/v1/requests", &[("x-forwarded-for", from)], "")
+                .await
+                .unwrap()
+                .status
+        }
+    };
+    eventually(SOON, async || match ask("192.0.2.1").await {
+        StatusCode::SERVICE_UNAVAILABLE => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    assert_eq!(ask("192.0.2.2").await, StatusCode::OK);
 }
 
 #[tokio::test]

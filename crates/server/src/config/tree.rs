@@ -95,7 +95,8 @@ pub struct Limits {
     pub body_bytes: Size,
     /// Alerts in one body.
     pub alerts_per_body: u32,
-    /// Requests that are worked on at the same time.
+    /// Requests that are worked on at the same time. One in 64 of these places is for senders that have few, so that one that
+    /// takes all it gets keeps nobody else out.
     pub concurrent_requests: u32,
     /// Bytes of bodies that are held in memory at the same time, over all requests.
     pub buffered_bytes: Size,
