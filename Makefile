@@ -10,7 +10,7 @@ test:
 check:
 	@scripts/check
 
-## Every fuzz target for 30 seconds (FUZZ_SECONDS) from its corpus.
+## Every fuzz target for 60 seconds (FUZZ_SECONDS) from its corpus.
 fuzz:
 	@scripts/fuzz
 
