@@ -280,8 +280,10 @@ async fn the_chart_is_taken_with_its_defaults_and_in_every_variant() {
 async fn the_alerts_are_the_same_however_they_are_deployed_and_link_to_where_the_runbook_is() {
     let scene = scene().await;
     let plane = control_plane(scene.path()).await;
-    let component = deploy("kustomize/components/prometheus-rule/prometheusrule.yaml");
-    let of_component = accepted(&plane, &std::fs::read_to_string(component).expect("a manifest")).remove(0);
+    let files = ["kustomize/base/namespace.yaml", "kustomize/components/prometheus-rule/prometheusrule.yaml"];
+    let texts = files.map(|file| std::fs::read_to_string(deploy(file)).expect("a manifest"));
+    let with_component = accepted(&plane, &texts.join("---\n"));
+    let of_component = one(&with_component, "PrometheusRule");
     let of_chart = accepted(&plane, &chart("prometheusRule: {enabled: true}"));
     assert_eq!(one(&of_chart, "PrometheusRule")["spec"], of_component["spec"]);
     let rules = of_component["spec"]["groups"][0]["rules"].as_array().expect("rules");
