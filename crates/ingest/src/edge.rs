@@ -45,7 +45,7 @@ pub struct Edge {
     rate: RateLimiter,
     turns: Arc<Turns>,
     /// How the watch of Kubernetes events is doing.
-    events: EventsStatus,
+    events: Arc<EventsStatus>,
     pub(crate) store_metrics: StoreMetrics,
     routes: HashMap<&'static str, RouteMetrics>,
     unmatched: RouteMetrics,
@@ -70,9 +70,11 @@ impl Edge {
         reviewer: Option<Reviewer>,
     ) -> Arc<Self> {
         let sink = Arc::new(OnceLock::<Arc<dyn Sink>>::new());
-        let (state, outside, now) = (store.clone(), sink.clone(), clock.clone());
+        let events = Arc::<EventsStatus>::default();
+        let (state, outside, watch, now) = (store.clone(), sink.clone(), events.clone(), clock.clone());
         metrics.set_state_source(move || {
-            let snapshot = snapshot(state.as_ref(), now.now());
+            let events_watched = watch.is_watching();
+            let snapshot = StateSnapshot { events_watched, ..snapshot(state.as_ref(), now.now()) };
             match outside.get() {
                 Some(sink) => published(snapshot, sink.as_ref(), now.now()),
                 None => snapshot,
@@ -93,7 +95,7 @@ impl Edge {
             metrics,
             clock,
             reviewer,
-            events: EventsStatus::default(),
+            events,
             buffered: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             tasks: TaskTracker::new(),
@@ -148,7 +150,7 @@ impl Edge {
         self.reviewer.as_ref()
     }
 
-    pub(crate) const fn events(&self) -> &EventsStatus {
+    pub(crate) fn events(&self) -> &EventsStatus {
         &self.events
     }
 
@@ -290,6 +292,7 @@ fn snapshot(store: &dyn StateStore, now: Timestamp) -> StateSnapshot {
         published_updated: stats.published_updated,
         published_deleted: stats.published_deleted,
         requests_avoided: stats.requests_avoided,
+        events_watched: None,
     }
 }
 

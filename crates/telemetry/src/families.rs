@@ -8,6 +8,8 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::histogram::Histogram;
 use seawall_model::{DecisionKind, Severity};
 
+use crate::{catalogue as families, monitoring};
+
 /// What became of one alert, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionLabel {
@@ -170,6 +172,10 @@ impl SourceMetrics {
         decided: &Family<DecidedLabel, Counter>,
         rejected: &Family<RejectedLabel, Counter>,
     ) -> Self {
+        // From zero on, so that a rule which looks at increases sees the first ones.
+        for reason in families::SIGNALS_REJECTED.labels[1].values {
+            rejected.get_or_create_owned(&RejectedLabel { source, reason });
+        }
         Self {
             received: [Severity::Info, Severity::Warning, Severity::Critical].map(|severity| {
                 received.get_or_create_owned(&ReceivedLabel { source, severity: severity.as_str() })
@@ -248,6 +254,7 @@ impl AuthOutcome {
 pub struct AuthMetrics {
     outcomes: [Counter; 4],
     duration: Histogram,
+    calls: DurationFamily<VerbLabel>,
 }
 
 impl AuthMetrics {
@@ -255,8 +262,10 @@ impl AuthMetrics {
         method: &'static str,
         outcomes: &Family<AuthLabel, Counter>,
         durations: &DurationFamily<MethodLabel>,
+        calls: &DurationFamily<VerbLabel>,
     ) -> Self {
         Self {
+            calls: calls.clone(),
             outcomes: AuthOutcome::ALL.map(|outcome| {
                 outcomes.get_or_create_owned(&AuthLabel { method, outcome: outcome.as_str() })
             }),
@@ -271,6 +280,12 @@ impl AuthMetrics {
     /// Of checks for which somebody else was asked; what is remembered takes no time.
     pub const fn duration(&self) -> &Histogram {
         &self.duration
+    }
+
+    /// A check for which the Kubernetes API was asked.
+    pub fn reviewed(&self, seconds: f64) {
+        self.duration.observe(seconds);
+        self.calls.get_or_create(&VerbLabel { verb: "create" }).observe(seconds);
     }
 }
 
@@ -290,6 +305,10 @@ impl SinkMetrics {
         errors: &Family<SinkErrorLabel, Counter>,
         calls: &DurationFamily<VerbLabel>,
     ) -> Self {
+        // As above; others come and go with the network.
+        for class in monitoring::REFUSALS {
+            errors.get_or_create_owned(&SinkErrorLabel { sink, class });
+        }
         Self { sink, durations: durations.clone(), errors: errors.clone(), calls: calls.clone() }
     }
 

@@ -5,8 +5,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
+use crate::catalogue::{self as families, FamilyDescription, PREFIX};
 use crate::families::{
     AuthLabel, AuthMetrics, DecidedLabel, DurationFamily, Durations, HttpLabel, MethodLabel, OperationLabel,
     OutcomeLabel, PolicyLabel, ReceivedLabel, RejectedLabel, RouteLabel, RouteMetrics, ScopeLabel,
@@ -36,6 +37,7 @@ pub struct Metrics {
     auth_durations: DurationFamily<MethodLabel>,
     rate_limited: Family<ScopeLabel, Counter>,
     config_reloads: Family<OutcomeLabel, Counter>,
+    last_reload_successful: Gauge,
     policy_evaluations: Family<PolicyLabel, Counter>,
     state: StateCollector,
 }
@@ -49,7 +51,7 @@ impl Default for Metrics {
 impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("seawall"),
+            registry: Registry::with_prefix(PREFIX),
             received: Family::default(),
             decided: Family::default(),
             rejected: Family::default(),
@@ -66,54 +68,54 @@ impl Metrics {
             auth_durations: Family::new_with_constructor(Durations),
             rate_limited: Family::default(),
             config_reloads: Family::default(),
+            last_reload_successful: Gauge::default(),
             policy_evaluations: Family::default(),
             state: StateCollector::default(),
         };
         metrics.register_signals();
         metrics.register_operations();
+        metrics.begin_at_zero();
         metrics
     }
 
     fn register_signals(&mut self) {
         let registry = &mut self.registry;
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that runs", build);
-        registry.register("signals_received", "Valid signals received", self.received.clone());
-        registry.register("decisions", "What became of the signals", self.decided.clone());
-        registry.register(
-            "signals_rejected",
-            "Signals and bodies that were not taken",
-            self.rejected.clone(),
-        );
-        registry.register("storms_started", "Storms opened", self.storms_started.clone());
-        registry.register("storm_members", "Fingerprints that joined a storm", self.storm_members.clone());
+        register(registry, &families::BUILD, Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        register(registry, &families::SIGNALS_RECEIVED, self.received.clone());
+        register(registry, &families::DECISIONS, self.decided.clone());
+        register(registry, &families::SIGNALS_REJECTED, self.rejected.clone());
+        register(registry, &families::STORMS_STARTED, self.storms_started.clone());
+        register(registry, &families::STORM_MEMBERS, self.storm_members.clone());
     }
 
     fn register_operations(&mut self) {
         let registry = &mut self.registry;
-        let help = "Duration of calls to the state store";
-        registry.register("state_operation_duration_seconds", help, self.state_operations.clone());
-        registry.register("state_errors", "Failed calls to the state store", self.state_errors.clone());
-        registry.register("publish_errors", "Failed writes to the sink", self.publish_errors.clone());
-        let help = "Duration of calls to the Kubernetes API";
-        registry.register("kube_api_duration_seconds", help, self.kube_calls.clone());
-        registry.register("http_requests", "HTTP requests answered", self.http_requests.clone());
-        let help = "Time from the end of the headers to the answer";
-        registry.register("http_request_duration_seconds", help, self.http_durations.clone());
-        registry.register(
-            "http_requests_in_flight",
-            "HTTP requests being answered",
-            self.http_in_flight.clone(),
-        );
-        registry.register("auth", "Checks of who is asking and what they may do", self.auth.clone());
-        let help = "Duration of the reviews that checks needed; remembered answers need none";
-        registry.register("auth_duration_seconds", help, self.auth_durations.clone());
-        let help = "Requests that were refused because their sender sends too many";
-        registry.register("rate_limited", help, self.rate_limited.clone());
-        registry.register("config_reloads", "Reloads of the configuration", self.config_reloads.clone());
-        let help = "Evaluations of classification policies";
-        registry.register("policy_evaluations", help, self.policy_evaluations.clone());
+        register(registry, &families::STATE_OPERATION_DURATION, self.state_operations.clone());
+        register(registry, &families::STATE_ERRORS, self.state_errors.clone());
+        register(registry, &families::PUBLISH_ERRORS, self.publish_errors.clone());
+        register(registry, &families::KUBE_API_DURATION, self.kube_calls.clone());
+        register(registry, &families::HTTP_REQUESTS, self.http_requests.clone());
+        register(registry, &families::HTTP_REQUEST_DURATION, self.http_durations.clone());
+        register(registry, &families::HTTP_IN_FLIGHT, self.http_in_flight.clone());
+        register(registry, &families::AUTH, self.auth.clone());
+        register(registry, &families::AUTH_DURATION, self.auth_durations.clone());
+        register(registry, &families::RATE_LIMITED, self.rate_limited.clone());
+        register(registry, &families::CONFIG_RELOADS, self.config_reloads.clone());
+        register(registry, &families::CONFIG_LAST_RELOAD_SUCCESSFUL, self.last_reload_successful.clone());
+        register(registry, &families::POLICY_EVALUATIONS, self.policy_evaluations.clone());
         registry.register_collector(Box::new(self.state.clone()));
+    }
+
+    /// Shows what has not happened yet as zero, so that the first time it happens is an increase. Otherwise a rule that
+    /// looks at increases would see the series begin at 1, which is none.
+    fn begin_at_zero(&self) {
+        for outcome in families::CONFIG_RELOADS.labels[0].values {
+            self.config_reloads.get_or_create_owned(&OutcomeLabel { outcome });
+        }
+        for scope in families::RATE_LIMITED.labels[0].values {
+            self.rate_limited.get_or_create_owned(&ScopeLabel { scope });
+        }
+        self.last_reload_successful.set(1);
     }
 
     /// Where the numbers about the state come from; called once per scrape.
@@ -176,7 +178,12 @@ impl Metrics {
 
     /// One way of checking who somebody is or what they may do.
     pub fn auth(&self, method: &'static str) -> AuthMetrics {
-        AuthMetrics::new(method, &self.auth, &self.auth_durations)
+        AuthMetrics::new(method, &self.auth, &self.auth_durations, &self.kube_calls)
+    }
+
+    /// A call to the Kubernetes API that no sink made.
+    pub fn kube_call(&self, verb: &'static str, seconds: f64) {
+        self.kube_calls.get_or_create(&VerbLabel { verb }).observe(seconds);
     }
 
     /// A request that was refused: `client` for an address, `identity` for somebody known.
@@ -192,10 +199,15 @@ impl Metrics {
     pub fn config_reload(&self, taken: bool) {
         let outcome = if taken { "success" } else { "failure" };
         self.config_reloads.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.last_reload_successful.set(taken.into());
     }
 
     /// What came of asking a classification policy. Both are words of a fixed set.
     pub fn policy_evaluation(&self, policy: &'static str, outcome: &'static str) {
         self.policy_evaluations.get_or_create(&PolicyLabel { policy, outcome }).inc();
     }
+}
+
+fn register(registry: &mut Registry, family: &FamilyDescription, metric: impl Metric) {
+    registry.register(family.stem, family.help, metric);
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::catalogue::{self as families, FamilyDescription, FamilyKind};
 use crate::families::{DurationFamily, Durations, PublishLabel};
 
 /// Plain numbers about the state, as they are now; totals count from the start of the process.
@@ -38,6 +41,8 @@ pub struct StateSnapshot {
     pub published_updated: u64,
     pub published_deleted: u64,
     pub requests_avoided: u64,
+    /// Whether this replica watches Kubernetes events; nothing where they are no source.
+    pub events_watched: Option<bool>,
 }
 
 type Source = Box<dyn Fn() -> StateSnapshot + Send + Sync>;
@@ -68,9 +73,7 @@ impl StateCollector {
 
 impl StateCollector {
     fn encode_durations(&self, state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Duration of writes to the sink.";
-        let mut durations =
-            encoder.encode_descriptor("publish_duration_seconds", help, None, MetricType::Histogram)?;
+        let mut durations = describe(encoder, &families::PUBLISH_DURATION)?;
         // The state store keeps only number and sum of its commits, so the histogram has the one bucket that is certain.
         if state.publishes > 0 || state.sink == "store" {
             let label = PublishLabel { sink: state.sink, verb: "commit" };
@@ -108,26 +111,35 @@ impl Collector for StateCollector {
     }
 }
 
+fn describe<'a>(
+    encoder: &'a mut DescriptorEncoder<'_>,
+    family: &FamilyDescription,
+) -> Result<MetricEncoder<'a>, fmt::Error> {
+    let kind = match family.kind {
+        FamilyKind::Counter => MetricType::Counter,
+        FamilyKind::Gauge => MetricType::Gauge,
+        FamilyKind::Histogram => MetricType::Histogram,
+        FamilyKind::Info => MetricType::Info,
+    };
+    encoder.encode_descriptor(family.stem, &family.sentence(), None, kind)
+}
+
 fn encode_gauges(state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let gauges = [
-        ("incidents_open", "Incidents that are open.", state.incidents_open),
-        ("requests_open", "Requests that no worker has finished.", state.requests_open),
-        ("publish_pending", "Requests that are decided but not in the sink yet.", state.publish_pending),
+        (families::INCIDENTS_OPEN, state.incidents_open),
+        (families::REQUESTS_OPEN, state.requests_open),
+        (families::PUBLISH_PENDING, state.publish_pending),
     ];
-    for (name, help, value) in gauges {
-        let gauge = ConstGauge::new(value);
-        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+    for (family, value) in gauges {
+        ConstGauge::new(value).encode(describe(encoder, &family)?)?;
     }
     let oldest = ConstGauge::new(state.oldest_pending_seconds);
-    let help = "How long the oldest pending request has been due.";
-    oldest.encode(encoder.encode_descriptor(
-        "publish_oldest_pending_seconds",
-        help,
-        None,
-        MetricType::Gauge,
-    )?)?;
-    let mut storms =
-        encoder.encode_descriptor("storms_open", "Storms that are open.", None, MetricType::Gauge)?;
+    oldest.encode(describe(encoder, &families::PUBLISH_OLDEST_PENDING)?)?;
+    if let Some(watched) = state.events_watched {
+        let watched = ConstGauge::new(u64::from(watched));
+        watched.encode(describe(encoder, &families::KUBERNETES_EVENTS_WATCHED)?)?;
+    }
+    let mut storms = describe(encoder, &families::STORMS_OPEN)?;
     for (rule, open) in &state.storms_open {
         ConstGauge::new(*open).encode(storms.encode_family(&[("rule", rule.as_ref())])?)?;
     }
@@ -136,23 +148,18 @@ fn encode_gauges(state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>) -> 
 
 fn encode_store(state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let label = StoreLabel { store: state.store };
-    let help = "1 while the state store makes decisions durable.";
-    let mut available = encoder.encode_descriptor("state_available", help, None, MetricType::Gauge)?;
+    let mut available = describe(encoder, &families::STATE_AVAILABLE)?;
     ConstGauge::new(u64::from(state.available)).encode(available.encode_family(&label)?)?;
-    let help = "Times the state store became unavailable.";
-    let mut outages = encoder.encode_descriptor("state_outages", help, None, MetricType::Counter)?;
+    let mut outages = describe(encoder, &families::STATE_OUTAGES)?;
     ConstCounter::new(state.outages).encode(outages.encode_family(&label)?)?;
-    let help = "Time the state store was unavailable.";
-    let mut seconds = encoder.encode_descriptor("state_outage_seconds", help, None, MetricType::Counter)?;
+    let mut seconds = describe(encoder, &families::STATE_OUTAGE_SECONDS)?;
     ConstCounter::new(state.outage_seconds).encode(seconds.encode_family(&label)?)?;
-    let help = "Times the state store was found empty where there had been state.";
-    let mut losses = encoder.encode_descriptor("state_losses", help, None, MetricType::Counter)?;
+    let mut losses = describe(encoder, &families::STATE_LOSSES)?;
     ConstCounter::new(state.losses).encode(losses.encode_family(&label)?)
 }
 
 fn encode_publishing(state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "Requests that came to exist, were updated or were deleted in the sink.";
-    let mut published = encoder.encode_descriptor("requests_published", help, None, MetricType::Counter)?;
+    let mut published = describe(encoder, &families::REQUESTS_PUBLISHED)?;
     let outcomes = [
         ("created", state.published_created),
         ("updated", state.published_updated),
@@ -161,7 +168,6 @@ fn encode_publishing(state: &StateSnapshot, encoder: &mut DescriptorEncoder<'_>)
     for (outcome, count) in outcomes {
         ConstCounter::new(count).encode(published.encode_family(&OutcomeLabel { outcome })?)?;
     }
-    let help = "Firing signals that did not become a request of their own.";
     let avoided = ConstCounter::new(state.requests_avoided);
-    avoided.encode(encoder.encode_descriptor("requests_avoided", help, None, MetricType::Counter)?)
+    avoided.encode(describe(encoder, &families::REQUESTS_AVOIDED)?)
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::ports::loopback;
 use crate::{Client, Process, Scene, eventually, free_port};
 
@@ -51,6 +53,12 @@ impl Prometheus {
         })
         .await;
         prometheus
+    }
+
+    /// The alerts that are pending or firing, each with `labels`, `annotations` and `state`.
+    pub async fn alerts(&self) -> Vec<Value> {
+        let answer = self.client.document("/api/v1/alerts").await;
+        answer["data"]["alerts"].as_array().cloned().unwrap_or_default()
     }
 
     /// What `promtool check metrics` has to say about a scrape; nothing means it is content.

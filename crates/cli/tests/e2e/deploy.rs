@@ -25,13 +25,14 @@ fn chart(values: &str) -> String {
 }
 
 /// The kinds that the chart and the manifests bring, where everything is switched on.
-const REPLICATED: [&str; 11] = [
+const REPLICATED: [&str; 12] = [
     "ClusterRole",
     "ClusterRoleBinding",
     "ConfigMap",
     "Deployment",
     "NetworkPolicy",
     "PodDisruptionBudget",
+    "PrometheusRule",
     "Role",
     "RoleBinding",
     "Service",
@@ -41,8 +42,13 @@ const REPLICATED: [&str; 11] = [
 
 /// Values that turn on what is off, each with the kinds that must be there besides the usual ones, and those that must
 /// not.
-const VARIANTS: [(&str, &[&str], &[&str]); 6] = [
-    ("{}", &[], &["ServiceMonitor", "StatefulSet", "PersistentVolumeClaim"]),
+const VARIANTS: [(&str, &[&str], &[&str]); 7] = [
+    ("{}", &[], &["PrometheusRule", "ServiceMonitor", "StatefulSet", "PersistentVolumeClaim"]),
+    (
+        "prometheusRule: {enabled: true, runbook: 'https://runbooks.example/seawall', labels: {release: prometheus}}",
+        &["PrometheusRule"],
+        &["ServiceMonitor"],
+    ),
     (
         "{replicas: 5, serviceMonitor: {enabled: true, labels: {release: prometheus}}}",
         &["ServiceMonitor"],
@@ -78,28 +84,43 @@ const VARIANTS: [(&str, &[&str], &[&str]); 6] = [
     ),
 ];
 
-/// The part of the Prometheus Operator's kind that is used here, so that the API server knows it.
-fn service_monitors() -> Value {
-    let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
-    let endpoint = json!({ "type": "object", "properties": {
-        "port": { "type": "string" }, "path": { "type": "string" },
-        "interval": { "type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$" },
-    } });
-    let spec = json!({ "type": "object", "required": ["selector", "endpoints"], "properties": {
-        "selector": { "type": "object", "properties": { "matchLabels": texts } },
-        "endpoints": { "type": "array", "items": endpoint },
-    } });
+/// A kind of the Prometheus Operator, so that the API server knows the part of it that is used here.
+fn operators_kind(kind: &str, spec: &Value) -> Value {
+    let plural = format!("{}s", kind.to_lowercase());
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": { "name": "servicemonitors.monitoring.coreos.com" },
+        "metadata": { "name": format!("{plural}.monitoring.coreos.com") },
         "spec": {
             "group": "monitoring.coreos.com", "scope": "Namespaced",
-            "names": { "kind": "ServiceMonitor", "plural": "servicemonitors", "singular": "servicemonitor" },
+            "names": { "kind": kind, "plural": plural, "singular": kind.to_lowercase() },
             "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": {
                 "type": "object", "properties": { "spec": spec },
             } } }],
         },
     })
+}
+
+fn operators_kinds() -> [Value; 2] {
+    let text = json!({ "type": "string" });
+    let texts = json!({ "type": "object", "additionalProperties": text });
+    let duration = json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$" });
+    let endpoint = json!({ "type": "object", "properties": {
+        "port": text, "path": text, "interval": duration,
+    } });
+    let monitor = json!({ "type": "object", "required": ["selector", "endpoints"], "properties": {
+        "selector": { "type": "object", "properties": { "matchLabels": texts } },
+        "endpoints": { "type": "array", "items": endpoint },
+    } });
+    let rule = json!({ "type": "object", "required": ["expr"], "properties": {
+        "alert": text, "expr": text, "for": duration, "labels": texts, "annotations": texts,
+    } });
+    let group = json!({ "type": "object", "required": ["name"], "properties": {
+        "name": text, "rules": { "type": "array", "items": rule },
+    } });
+    let rules = json!({ "type": "object", "required": ["groups"], "properties": {
+        "groups": { "type": "array", "items": group },
+    } });
+    [operators_kind("ServiceMonitor", &monitor), operators_kind("PrometheusRule", &rules)]
 }
 
 /// A control plane with the namespace as the manifests make it, and everything that pods in it refer to.
@@ -110,13 +131,11 @@ async fn control_plane(directory: &Path) -> ControlPlane {
     }
     // Last, because making an account makes its namespace as it is without any rule.
     plane.apply(&std::fs::read_to_string(deploy("kustomize/base/namespace.yaml")).expect("a manifest"));
-    plane.apply(&service_monitors().to_string());
-    plane.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "--timeout=60s",
-        "crd/servicemonitors.monitoring.coreos.com",
-    ]);
+    for kind in operators_kinds() {
+        let name = format!("crd/{}", kind["metadata"]["name"].as_str().expect("a name"));
+        plane.apply(&kind.to_string());
+        plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &name]);
+    }
     plane
 }
 
@@ -200,9 +219,10 @@ async fn the_manifests_are_taken_and_their_pods_are_restricted() {
         &plane.kubectl(&["kustomize", &deploy("kustomize/overlays/trial").to_string_lossy()]),
     );
     let overlay = format!(
-        "namespace: {NAMESPACE}\nresources: [{}]\ncomponents: [{}]\n",
+        "namespace: {NAMESPACE}\nresources: [{}]\ncomponents: [{}, {}]\n",
         from_root(scene.path(), "kustomize/base"),
         from_root(scene.path(), "kustomize/components/service-monitor"),
+        from_root(scene.path(), "kustomize/components/prometheus-rule"),
     );
     scene.file("kustomization.yaml", &overlay);
     let monitored = accepted(&plane, &plane.kubectl(&["kustomize", &scene.path().to_string_lossy()]));
@@ -252,8 +272,28 @@ async fn the_chart_is_taken_with_its_defaults_and_in_every_variant() {
     let embedded = accepted(&plane, &chart("{replicas: 3, state: {kind: embedded}}"));
     let deployment = &one(&embedded, "Deployment")["spec"];
     assert_eq!((&deployment["replicas"], &deployment["strategy"]["type"]), (&json!(1), &json!("Recreate")));
-    let all = accepted(&plane, &chart("serviceMonitor: {enabled: true}"));
+    let all = accepted(&plane, &chart("{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}}"));
     assert_eq!(kinds(&all), BTreeSet::from(REPLICATED));
+}
+
+#[tokio::test]
+async fn the_alerts_are_the_same_however_they_are_deployed_and_link_to_where_the_runbook_is() {
+    let scene = scene().await;
+    let plane = control_plane(scene.path()).await;
+    let files = ["kustomize/base/namespace.yaml", "kustomize/components/prometheus-rule/prometheusrule.yaml"];
+    let texts = files.map(|file| std::fs::read_to_string(deploy(file)).expect("a manifest"));
+    let with_component = accepted(&plane, &texts.join("---\n"));
+    let of_component = one(&with_component, "PrometheusRule");
+    let of_chart = accepted(&plane, &chart("prometheusRule: {enabled: true}"));
+    assert_eq!(one(&of_chart, "PrometheusRule")["spec"], of_component["spec"]);
+    let rules = of_component["spec"]["groups"][0]["rules"].as_array().expect("rules");
+    assert_eq!(rules.len(), seawall_telemetry::monitoring::rules().len());
+
+    let elsewhere = chart("prometheusRule: {enabled: true, runbook: 'https://runbooks.example/seawall'}");
+    let elsewhere = accepted(&plane, &elsewhere);
+    let rule = &one(&elsewhere, "PrometheusRule")["spec"]["groups"][0]["rules"][0];
+    assert_eq!(rule["annotations"]["runbook_url"], "https://runbooks.example/seawall#seawalldown");
+    assert_eq!(rule["alert"], "SeawallDown");
 }
 
 #[test]
@@ -273,6 +313,7 @@ fn values_that_make_no_sense_are_refused_and_named() {
         ("serviceAccount: {create: false}", "serviceAccount"),
         ("image: {digest: latest}", "digest"),
         ("networkPolicy: {from: []}", "from"),
+        ("prometheusRule: {runbook: ''}", "runbook"),
         ("policies: {environment.txt: ''}", "environment.txt"),
     ] {
         let complaint = render_chart(&deploy("helm/seawall"), NAMESPACE, values).expect_err(values);

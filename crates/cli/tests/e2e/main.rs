@@ -23,6 +23,8 @@ mod large_storms;
 mod load;
 mod losses;
 mod metrics;
+mod monitoring;
+mod pages;
 mod prometheus;
 mod redis;
 mod repeats;

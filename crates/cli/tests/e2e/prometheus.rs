@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use seawall_testkit::redis::RedisServer;
 use seawall_testkit::{Alertmanager, AlertmanagerOptions, Exporter, Prometheus, Scene, Seawall, eventually};
 
+use crate::metrics::is_described;
 use crate::support::{alert_count, fire, occurrences, scene, the_storm};
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -92,14 +94,20 @@ async fn break_and_mend(scene: &Scene, seawall: &Seawall, receiver: SocketAddr) 
 }
 
 #[tokio::test]
-async fn promtool_finds_nothing_wrong_with_the_metrics() {
+async fn promtool_finds_nothing_wrong_with_the_metrics_of_either_store() {
     let scene = scene().await;
-    let seawall = scene.seawall("seawall").start().await;
-    let client = seawall.client();
-    for alert in seawall_testkit::Alert::pods("PodCrashLooping", "prod", 15) {
-        fire(&client, &alert).await;
+    let redis = RedisServer::start(&scene, "redis").await;
+    let embedded = scene.seawall("embedded");
+    let shared = scene.seawall("shared").redis(&redis);
+    for (recipe, store) in [(embedded, "store=\"embedded\""), (shared, "store=\"redis\"")] {
+        let seawall = recipe.start().await;
+        let client = seawall.client();
+        for alert in seawall_testkit::Alert::pods("PodCrashLooping", "prod", 15) {
+            fire(&client, &alert).await;
+        }
+        let text = client.get("/metrics").await.expect("an answer").text();
+        assert!(text.contains("seawall_signals_received_total") && text.contains(store), "{text}");
+        assert_eq!(Prometheus::lint_metrics(&text), "");
+        is_described(&text);
     }
-    let text = client.get("/metrics").await.expect("an answer").text();
-    assert!(text.contains("seawall_signals_received_total"), "{text}");
-    assert_eq!(Prometheus::lint_metrics(&text), "");
 }

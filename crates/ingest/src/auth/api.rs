@@ -116,7 +116,7 @@ impl ReviewApi {
     ) -> Result<S, Denial> {
         let began = Instant::now();
         let answer = timeout(self.within, self.post(path, review)).await;
-        metrics.duration().observe(began.elapsed().as_secs_f64());
+        metrics.reviewed(began.elapsed().as_secs_f64());
         let answer = answer.unwrap_or_else(|_| Err(ApiError::timed_out(self.within)));
         self.note(answer.as_ref().err());
         answer.map_err(|error| Denial::Unavailable { retry_after: error.retry_after })

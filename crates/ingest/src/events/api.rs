@@ -4,6 +4,7 @@
 //! are made one by one. It is events.k8s.io/v1 alone: every cluster that Seawall runs on has it, it shows the events that
 //! were written by the older API too, and one API needs half the rights.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -12,6 +13,8 @@ use kube::api::{ListParams, VersionMatch, WatchParams};
 use kube::core::WatchEvent;
 use kube::core::request::Request;
 use seawall_cluster::{ApiError, call};
+use seawall_model::Stopwatch;
+use seawall_telemetry::Metrics;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -60,11 +63,14 @@ pub(super) enum Line {
     Bookmark(String),
 }
 
-pub(super) struct EventsApi(Client);
+pub(super) struct EventsApi {
+    client: Client,
+    metrics: Arc<Metrics>,
+}
 
 impl EventsApi {
-    pub(super) const fn new(client: Client) -> Self {
-        Self(client)
+    pub(super) const fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        Self { client, metrics }
     }
 
     /// A page of the events as they are now, or as they were at exactly the version `at`; the first one, or the `next` of
@@ -80,7 +86,10 @@ impl EventsApi {
             (None, None) => {}
         }
         let request = Request::new(PATH).list(&params)?;
-        let (_, page): (_, Page) = call(&self.0, request, LISTED_WITHIN).await?;
+        let watch = Stopwatch::start();
+        let answer = call(&self.client, request, LISTED_WITHIN).await;
+        self.metrics.kube_call("list", watch.elapsed().as_secs_f64());
+        let (_, page): (_, Page) = answer?;
         let PageMeta { resource_version: version, next } = page.metadata;
         let events = page.items.into_iter().map(|item| Sighting::new(complete(item))).collect();
         Ok(Listed { events, version, next: next.filter(|next| !next.is_empty()) })
@@ -94,7 +103,7 @@ impl EventsApi {
         let seconds = u32::try_from(WATCHED_FOR.as_secs()).unwrap_or(u32::MAX);
         let params = WatchParams::default().fields(SELECTOR).timeout(seconds);
         let request = Request::new(PATH).watch(&params, version)?;
-        let events = timeout(ANSWERED_WITHIN, self.0.request_events::<Value>(request)).await;
+        let events = timeout(ANSWERED_WITHIN, self.client.request_events::<Value>(request)).await;
         let events = events.map_err(|_| ApiError::timed_out(ANSWERED_WITHIN))??;
         Ok(events.map(|event| match event? {
             WatchEvent::Added(event) | WatchEvent::Modified(event) => Ok(Line::Seen(Sighting::new(event))),

@@ -64,7 +64,7 @@ pub async fn follow_events(
 ) {
     let terms = LeaseTerms { name: LEASE, holder: replica(), lasts: settings.lease };
     let mut candidate = Candidate::new(&cluster, terms, edge.clock());
-    let mut follower = Follower::new(edge.clone(), EventsApi::new(cluster.client));
+    let mut follower = Follower::new(edge.clone(), EventsApi::new(cluster.client, edge.metrics().clone()));
     let mut failing = false;
     loop {
         match stop.run_until_cancelled(candidate.attempt()).await {

@@ -27,6 +27,14 @@ impl EventsStatus {
         *self.0.write() = state;
     }
 
+    /// Whether this replica watches; nothing where events are no source.
+    pub(crate) fn is_watching(&self) -> Option<bool> {
+        match &*self.0.read() {
+            EventsState::Off => None,
+            state => Some(*state == EventsState::Watching),
+        }
+    }
+
     pub(crate) fn in_words(&self) -> Cow<'static, str> {
         match &*self.0.read() {
             EventsState::Off => "off".into(),

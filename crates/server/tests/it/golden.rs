@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use seawall_telemetry::monitoring;
+
 /// Compares with the checked-in file, or writes it when `UPDATE_GOLDEN=1`.
 fn matches_golden(file: &str, generated: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
@@ -34,4 +36,27 @@ fn the_custom_resource_definition_is_what_the_source_says() {
     matches_golden("docs/crd/remediationrequests.yaml", &definition);
     // A chart can only install what lies in its own folder.
     matches_golden("deploy/helm/seawall/crds/remediationrequests.yaml", &definition);
+}
+
+#[test]
+fn the_reference_of_the_metrics_is_what_the_source_says() {
+    matches_golden("docs/metrics.md", &seawall_telemetry::reference());
+}
+
+#[test]
+fn the_alert_rules_are_what_the_source_says() {
+    let rules = monitoring::rules_file();
+    matches_golden("deploy/monitoring/rules.yaml", &rules);
+    // A chart can only read what lies in its own folder.
+    matches_golden("deploy/helm/seawall/files/rules.yaml", &rules);
+    matches_golden(
+        "deploy/kustomize/components/prometheus-rule/prometheusrule.yaml",
+        &monitoring::prometheus_rule(),
+    );
+}
+
+#[test]
+fn the_dashboard_is_what_the_source_says() {
+    let dashboard = serde_json::to_string_pretty(&monitoring::dashboard()).unwrap() + "\n";
+    matches_golden("deploy/monitoring/dashboard.json", &dashboard);
 }

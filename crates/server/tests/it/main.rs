@@ -6,5 +6,6 @@ mod architecture;
 mod example;
 mod golden;
 mod life;
+mod metrics;
 mod redis;
 mod reload;
