@@ -21,6 +21,7 @@ mod events;
 mod health;
 mod layer;
 mod openapi;
+mod peer;
 mod problem;
 mod query;
 mod rate;
@@ -30,7 +31,10 @@ mod serve;
 mod settings;
 mod signals;
 
-pub use auth::{Identity, ReviewSettings, Reviewer};
+pub use auth::{
+    Authenticator, CredentialDigest, CredentialError, Grants, Identities, Identity, IdentityEntry,
+    NamespacePattern, PasswordHash, ReviewSettings, Reviewer, Right, read_authorization,
+};
 pub use edge::Edge;
 pub use events::{EventSettings, follow_events};
 pub use layer::with_edge_layers;
