@@ -1,5 +1,6 @@
 //! Whom the identities file names, and what they may do.
 
+use std::fmt;
 use std::str::FromStr;
 
 use compact_str::CompactString;
@@ -40,6 +41,13 @@ pub enum CredentialError {
 /// sees to that, because they can say where it is not.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Identities(pub Vec<IdentityEntry>);
+
+/// Only who there is: what they are known by has no place in a log.
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|entry| &entry.name)).finish()
+    }
+}
 
 /// Somebody in the file.
 #[derive(Clone, PartialEq, Eq)]

@@ -174,7 +174,7 @@ async fn a_body_of_which_nothing_is_allowed_is_403_and_nothing_of_it_is_decided(
 #[tokio::test]
 async fn signals_without_a_namespace_of_their_own_need_the_right_in_the_fallback_namespace() {
     let api = FakeApi::with_alice(&[CREATE]);
-    let server = Server::reviewed(&api, |settings| settings.fallback_namespace = "ops".into()).await;
+    let server = Server::reviewed_at("ops", &api).await;
     let node = Alert::new("NodeDown", "", "").label("node", "n1").label("pod", "").label("namespace", "");
     let odd = alert("Not_A_Label");
     let answer = alice(&server).fire(&[node.clone(), odd.clone()]).await.unwrap();
@@ -185,7 +185,7 @@ async fn signals_without_a_namespace_of_their_own_need_the_right_in_the_fallback
     assert_eq!(api.asked(), ["who is alices", "create remediationrequests in ops", CREATE]);
 
     let api = FakeApi::with_alice(&["create remediationrequests in ops"]);
-    let server = Server::reviewed(&api, |settings| settings.fallback_namespace = "ops".into()).await;
+    let server = Server::reviewed_at("ops", &api).await;
     assert_eq!(alice(&server).fire(&[node, odd]).await.unwrap().status, 201);
     assert_eq!(server.store.signals(), 2);
 }

@@ -8,6 +8,7 @@ mod drain;
 mod events;
 mod fake;
 mod fake_api;
+mod identities;
 mod limits;
 mod openapi;
 mod problems;

@@ -329,7 +329,8 @@ fn an_address_that_others_reach_is_refused_unless_allowed() {
             refused,
             format!(
                 "--listen: server.listen: `{listen}` can be reached by other machines, and nobody is asked who \
-                 they are; turn on `auth.kubernetes`, listen on a loopback address, or start with --allow-anonymous"
+                 they are; set `auth.identitiesFile`, turn on `auth.kubernetes`, listen on a loopback address, or start \
+                 with --allow-anonymous"
             )
         );
         assert_eq!(load("", &[], flags(true)).unwrap().warnings.len(), 1);
