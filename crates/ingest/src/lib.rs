@@ -33,7 +33,7 @@ mod signals;
 
 pub use auth::{
     Authenticator, CredentialDigest, CredentialError, Grants, Identities, Identity, IdentityEntry,
-    NamespacePattern, PasswordHash, ReviewSettings, Reviewer, Right, read_authorization,
+    NamespacePattern, PasswordHash, ReviewSettings, Reviewer, Right, new_token, read_authorization,
 };
 pub use edge::Edge;
 pub use events::{EventSettings, follow_events};

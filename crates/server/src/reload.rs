@@ -216,13 +216,15 @@ mod tests {
         let read = config(
             "dedup: {ttl: 2m}\nserver: {listen: '127.0.0.1:1', limits: {bodyBytes: 1MiB}}\n\
              classify: {kubernetes: false, configMap: other, environments: {shop: live}}\n\
-             identity: {extraLabels: [team]}\nsink: {store: {retention: 1d}}\ntelemetry: {logLevel: debug}",
+             identity: {extraLabels: [team]}\nsink: {store: {retention: 1d}}\ntelemetry: {logLevel: debug}\n\
+             auth: {identitiesFile: nowhere.yaml}",
         );
         let change = plan(&started, &started, read, false).unwrap();
         assert_eq!(change.applied, ["classify.environments", "dedup.ttl", "sink.store.retention"]);
         let waiting = [
             "server.listen",
             "server.limits.bodyBytes",
+            "auth.identitiesFile",
             "identity.extraLabels",
             "classify.kubernetes",
             "classify.configMap",

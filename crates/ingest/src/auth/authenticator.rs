@@ -234,3 +234,51 @@ fn counted(metrics: &AuthMetrics, answer: Result<Identity, Denial>) -> Result<Id
     metrics.count(answer.as_ref().map_or_else(|denial| outcome_of(*denial), |_| AuthOutcome::Allowed));
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::identities::{Grants, IdentityEntry};
+
+    fn with_certificate(name: &str, certificate: Option<&str>) -> IdentityEntry {
+        let grants = Grants { rights: vec![Right::Send], namespaces: None };
+        let certificate = certificate.map(str::to_owned);
+        IdentityEntry { name: name.into(), tokens: vec![], password: None, certificate, grants }
+    }
+
+    fn knowing(entries: Vec<IdentityEntry>) -> Authenticator {
+        let identities = Arc::new(Identities(entries));
+        Authenticator::new("default".into(), &Metrics::new()).unwrap().with_identities(&identities)
+    }
+
+    #[tokio::test]
+    async fn somebody_is_known_by_any_name_of_their_certificate_letter_by_letter() {
+        let known = knowing(vec![
+            with_certificate("prometheus-0", Some("prometheus-0.monitoring")),
+            with_certificate("worker", Some("spiffe://cluster/worker")),
+        ]);
+        for (names, expected) in [
+            (&["prometheus-0.monitoring"][..], Ok("prometheus-0")),
+            (&["localhost", "spiffe://cluster/worker"], Ok("worker")),
+            (&["prometheus-0.monitoring", "spiffe://cluster/worker"], Ok("prometheus-0")),
+            (&["Prometheus-0.monitoring", "prometheus-0", "worker", ""], Err(Denial::Stranger)),
+            (&[], Err(Denial::Stranger)),
+        ] {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let credential = Credential::Certificate(PeerNames(names));
+            let expected = expected.map(str::to_owned);
+            let named = |identity: Identity| identity.user().to_owned();
+            let at_once = known.remembered(&credential).unwrap().map(named);
+            let after_all = known.identify(&credential, &TaskTracker::new()).await.map(named);
+            assert_eq!((&at_once, &after_all), (&expected, &expected));
+        }
+    }
+
+    #[test]
+    fn where_certificates_only_guard_the_connection_something_else_has_to_be_shown() {
+        let credential = Credential::Certificate(PeerNames(["prometheus-0".to_owned()].into()));
+        for known in [knowing(vec![]), knowing(vec![with_certificate("prometheus-0", None)])] {
+            assert_eq!(known.remembered(&credential), Some(Err(Denial::Missing)));
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! What credentials are remembered by.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
@@ -48,6 +49,14 @@ impl Hash for CredentialDigest {
     }
 }
 
+/// As it is written down.
+impl fmt::Display for CredentialDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PREFIX)?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// Reads a token as it is written down: its hash, `sha256:` and 64 hexadecimal digits, or the token itself, of which only
 /// the hash is kept.
 impl FromStr for CredentialDigest {
@@ -85,6 +94,7 @@ mod tests {
         for written in [format!("sha256:{hash}"), format!("sha256:{}", hash.to_uppercase())] {
             assert!(CredentialDigest::from_str(&written).unwrap() == token, "{written}");
         }
+        assert_eq!(token.to_string(), format!("sha256:{hash}"));
         assert!(CredentialDigest::from_str("abd").unwrap() != token);
     }
 
@@ -93,7 +103,11 @@ mod tests {
         let wrong = |text: &str| CredentialDigest::from_str(text).err().unwrap().to_string();
         let digits = "0".repeat(63);
         for hash in ["sha256:", "sha256:abc", &format!("sha256:{digits}g"), &format!("sha256:{digits}00")] {
-            assert_eq!(wrong(hash), "`sha256:` is followed by the 64 hexadecimal digits of the hash", "{hash}");
+            assert_eq!(
+                wrong(hash),
+                "`sha256:` is followed by the 64 hexadecimal digits of the hash",
+                "{hash}"
+            );
         }
         for token in ["", "two words", "a:b", "größe"] {
             assert!(wrong(token).starts_with("a token consists of"), "{token}");

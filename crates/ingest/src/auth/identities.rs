@@ -76,7 +76,8 @@ impl Grants {
     /// Anything that is no name of a namespace stands for all of them.
     pub(super) fn allow(&self, right: Right, namespace: &str) -> bool {
         let there = |patterns: &Vec<NamespacePattern>| {
-            is_dns_label(namespace) && patterns.iter().any(|NamespacePattern(p)| matches_pattern(p, namespace))
+            is_dns_label(namespace)
+                && patterns.iter().any(|NamespacePattern(p)| matches_pattern(p, namespace))
         };
         self.has(right) && self.namespaces.as_ref().is_none_or(there)
     }

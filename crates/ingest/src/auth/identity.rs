@@ -44,7 +44,8 @@ impl Identity {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         let (uid, groups, extra) = (None, Vec::new(), BTreeMap::new());
-        let known = Known { hash: hasher.finish(), user: name.to_owned(), uid, groups, extra, grants: Some(grants) };
+        let known =
+            Known { hash: hasher.finish(), user: name.to_owned(), uid, groups, extra, grants: Some(grants) };
         Self(Arc::new(known))
     }
 

@@ -36,6 +36,7 @@ pub use identity::Identity;
 pub use password::PasswordHash;
 pub use reviewer::{ReviewSettings, Reviewer};
 pub use right::Right;
+pub use token::new_token;
 
 pub(crate) use caller::{Caller, Forbidden};
 pub(crate) use credential::Credential;

@@ -71,7 +71,8 @@ fn argon2_hash(text: &str) -> Result<PasswordHash, CredentialError> {
     }
     let params = Params::try_from(&hash).map_err(|_| CredentialError::Argon2)?;
     let work = params.m_cost().checked_mul(params.t_cost());
-    if params.m_cost() > MAX_MEMORY || params.p_cost() > MAX_LANES || work.is_none_or(|work| work > MAX_WORK) {
+    if params.m_cost() > MAX_MEMORY || params.p_cost() > MAX_LANES || work.is_none_or(|work| work > MAX_WORK)
+    {
         return Err(CredentialError::Argon2Cost);
     }
     Ok(PasswordHash(Scheme::Argon2id(Box::new(hash))))
@@ -114,7 +115,10 @@ mod tests {
             ("", Scheme),
             ("secret", Scheme),
             ("$apr1$QmhvljSO$FDEPCy8cJECKQSCEXIRwd0", Scheme),
-            ("$argon2i$v=19$m=256,t=1,p=1$c2FsdHNhbHRzYWx0$ysWGlk+XNwhinp+TQwrHvlnwHLIHwKiccrBzmTZjRKs", Scheme),
+            (
+                "$argon2i$v=19$m=256,t=1,p=1$c2FsdHNhbHRzYWx0$ysWGlk+XNwhinp+TQwrHvlnwHLIHwKiccrBzmTZjRKs",
+                Scheme,
+            ),
             (&BCRYPT.replacen("$2y$", "$2x$", 1), Scheme),
             (&BCRYPT[..59], Bcrypt),
             (&BCRYPT.replacen("$04$", "$03$", 1), Bcrypt),

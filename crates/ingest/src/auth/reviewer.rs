@@ -97,10 +97,9 @@ where
 pub(super) const fn outcome_of(denial: Denial) -> AuthOutcome {
     match denial {
         Denial::Missing => AuthOutcome::Missing,
-        Denial::Refused
-        | Denial::WrongPassword
-        | Denial::Stranger
-        | Denial::TooManyNamespaces { .. } => AuthOutcome::Denied,
+        Denial::Refused | Denial::WrongPassword | Denial::Stranger | Denial::TooManyNamespaces { .. } => {
+            AuthOutcome::Denied
+        }
         Denial::Unavailable { .. } | Denial::Saturated => AuthOutcome::Unavailable,
     }
 }

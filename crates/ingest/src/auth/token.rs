@@ -1,5 +1,7 @@
 //! Bearer tokens.
 
+use std::io;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use seawall_model::Timestamp;
@@ -8,6 +10,16 @@ use serde::Deserialize;
 use super::Denial;
 use super::credential::{MAX_SECRET, Secret};
 use super::digest::CredentialDigest;
+
+/// How tokens begin that are made here, so that whoever finds one knows what it is.
+const MARK: &str = "seawall_";
+
+/// A token that nobody can guess. Fails when the system has no random numbers.
+pub fn new_token() -> io::Result<String> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret)?;
+    Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(secret)))
+}
 
 /// A secret that says who somebody is. It has no `Debug`, so that no log can show it.
 #[derive(Clone)]
@@ -62,6 +74,13 @@ mod tests {
 
     fn token(text: &str) -> BearerToken {
         BearerToken::of(Secret::of(text)).ok().unwrap()
+    }
+
+    #[test]
+    fn a_new_token_is_one_and_never_the_same() {
+        let [one, other] = [new_token().unwrap(), new_token().unwrap()];
+        assert!(one.starts_with("seawall_") && one.len() == 8 + 43 && is_token(one.as_bytes()), "{one}");
+        assert_ne!(one, other);
     }
 
     #[test]

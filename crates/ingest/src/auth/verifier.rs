@@ -63,7 +63,8 @@ impl Verifier {
         if let Some(known) = roster.remembered(header) {
             return known;
         }
-        let check = roster.right.try_get_with(header, self.check(header, roster, credentials, tasks, metrics));
+        let check =
+            roster.right.try_get_with(header, self.check(header, roster, credentials, tasks, metrics));
         match timeout(CHECKED_WITHIN, check).await {
             Ok(checked) => checked.map_err(|denial| *denial),
             Err(_) => Err(Denial::Saturated),

@@ -56,7 +56,11 @@ async fn without_a_token_everything_that_is_described_is_401_but_health_metrics_
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{path}");
             assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
             assert_eq!(answer.json()["type"], "urn:seawall:problem:unauthenticated");
-            assert_eq!(operation["security"], json!([{"bearer": []}, {}]), "{path}");
+            assert_eq!(
+                operation["security"],
+                json!([{"bearer": []}, {"basic": []}, {"certificate": []}, {}]),
+                "{path}"
+            );
             for status in ["401", "403"] {
                 assert!(operation["responses"].get(status).is_some(), "{path} {status}");
             }

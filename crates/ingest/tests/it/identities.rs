@@ -302,10 +302,16 @@ async fn a_password_is_checked_once_and_the_check_is_forgotten_when_the_identiti
 #[tokio::test]
 async fn a_user_who_does_not_exist_costs_the_same_as_a_wrong_password() {
     let server = knowing([oncall(), sender()]).await;
-    for (user, password) in [("oncall", "wrong"), ("nobody", "wrong"), ("sender", "wrong"), ("nobody", "secret")] {
+    for (user, password) in
+        [("oncall", "wrong"), ("nobody", "wrong"), ("sender", "wrong"), ("nobody", "secret")]
+    {
         let before = passwords_checked(&server).await;
         for _ in 0..3 {
-            assert_eq!(status(&server.client().basic(user, password), "/api/v1/requests").await, 401, "{user}");
+            assert_eq!(
+                status(&server.client().basic(user, password), "/api/v1/requests").await,
+                401,
+                "{user}"
+            );
         }
         assert_eq!(passwords_checked(&server).await - before, 1, "{user}: once, and remembered for a moment");
     }
@@ -316,12 +322,7 @@ async fn a_user_who_does_not_exist_costs_the_same_as_a_wrong_password() {
 async fn a_flood_of_wrong_passwords_keeps_out_nobody_who_has_a_token_or_is_known() {
     // A second or so for each check.
     let slow = SECRET.replacen("$04$", "$13$", 1);
-    let server = knowing([
-        sender(),
-        oncall(),
-        somebody("slow", &[Right::Read]).with_password(&slow),
-    ])
-    .await;
+    let server = knowing([sender(), oncall(), somebody("slow", &[Right::Read]).with_password(&slow)]).await;
     let known = server.client().basic("oncall", "secret");
     assert_eq!(status(&known, "/api/v1/requests").await, 200);
     let flood = join_all((0..200).map(|n| {

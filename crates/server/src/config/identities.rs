@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use seawall_ingest::{
-    CredentialDigest, CredentialError, Grants, Identities, IdentityEntry, NamespacePattern, PasswordHash, Right,
+    CredentialDigest, CredentialError, Grants, Identities, IdentityEntry, NamespacePattern, PasswordHash,
+    Right,
 };
 
 use super::de::listed;
@@ -76,7 +77,11 @@ impl Reader {
     fn entry(&mut self, node: &Node, at: usize) -> Option<IdentityEntry> {
         let path = KeyPath::default().index(at);
         let Value::Map(entries) = &node.value else {
-            self.fail(&node.origin, &path, "a map of keys is expected: `name`, how they are known, and what they may do");
+            self.fail(
+                &node.origin,
+                &path,
+                "a map of keys is expected: `name`, how they are known, and what they may do",
+            );
             return None;
         };
         for (key, _) in entries.iter().filter(|(key, _)| !KEYS.contains(&key.name.as_str())) {
@@ -88,7 +93,8 @@ impl Reader {
         }
         // A key without a value counts as left out, as everywhere.
         let given = |name: &str| {
-            let (_, node) = entries.iter().find(|(key, node)| key.name == name && node.value != Value::Null)?;
+            let (_, node) =
+                entries.iter().find(|(key, node)| key.name == name && node.value != Value::Null)?;
             Some(Given { node, path: path.key(name) })
         };
         let name = self.name(node, &path, given("name"))?;
@@ -96,7 +102,8 @@ impl Reader {
         let password = given("basic").and_then(|given| self.password(&given, &name));
         let certificate = given("certificate").and_then(|given| self.certificate(&given, &name));
         if !["bearer", "basic", "certificate"].into_iter().any(|key| given(key).is_some()) {
-            let message = format!("nothing says how `{name}` is known; there are `bearer`, `basic` and `certificate`");
+            let message =
+                format!("nothing says how `{name}` is known; there are `bearer`, `basic` and `certificate`");
             self.fail(&node.origin, &path, message);
         }
         let namespaces = given("namespaces").map(|given| self.namespaces(&given));
@@ -114,7 +121,11 @@ impl Reader {
         };
         let name = self.text(given.node, &given.path, "a name")?;
         if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
-            self.fail(&given.node.origin, &given.path, format!("a name has 1 to {MAX_NAME} bytes, on one line"));
+            self.fail(
+                &given.node.origin,
+                &given.path,
+                format!("a name has 1 to {MAX_NAME} bytes, on one line"),
+            );
             return None;
         }
         if !self.names.insert(name.to_owned()) {
@@ -125,7 +136,8 @@ impl Reader {
 
     fn tokens(&mut self, given: &Given<'_>, name: &str) -> Vec<CredentialDigest> {
         let mut digests = Vec::new();
-        let items = self.list(given, "a list of tokens or their hashes", "there is no token; leave the key out");
+        let items =
+            self.list(given, "a list of tokens or their hashes", "there is no token; leave the key out");
         if items.len() > MAX_TOKENS {
             let message = format!("there are {} tokens; at most {MAX_TOKENS}", items.len());
             self.fail(&given.node.origin, &given.path, message);
@@ -172,8 +184,11 @@ impl Reader {
 
     fn namespaces(&mut self, given: &Given<'_>) -> Vec<NamespacePattern> {
         let mut patterns = Vec::new();
-        let items =
-            self.list(given, "a list of namespaces", "there is no namespace; leave the key out for all of them");
+        let items = self.list(
+            given,
+            "a list of namespaces",
+            "there is no namespace; leave the key out for all of them",
+        );
         for (at, item) in items.iter().enumerate() {
             let path = given.path.index(at);
             let Some(text) = self.text(item, &path, "a namespace") else { continue };
@@ -278,7 +293,10 @@ mod tests {
         assert_eq!(eu.grants.namespaces.as_deref(), Some(&namespaces[..]));
         assert!(oncall.password == Some(BCRYPT.parse().unwrap()) && oncall.tokens.is_empty());
         assert_eq!(oncall.grants, Grants { rights: vec![Right::Read, Right::Work], namespaces: None });
-        assert_eq!((other.name.as_str(), other.certificate.as_deref()), ("007", Some("prometheus-0.monitoring")));
+        assert_eq!(
+            (other.name.as_str(), other.certificate.as_deref()),
+            ("007", Some("prometheus-0.monitoring"))
+        );
         assert_eq!(other.grants, Grants { rights: vec![Right::Send], namespaces: None });
     }
 
@@ -286,7 +304,10 @@ mod tests {
     fn what_is_wrong_is_said_with_its_place() {
         let at = |place: &str, said: &str| format!("identities.yaml:{place}: {said}");
         for (text, expected) in [
-            ("- name: a\n  bearer: [t]\n  verb: [send]", at("3:3", "[0].verb: unknown key; did you mean `verbs`?")),
+            (
+                "- name: a\n  bearer: [t]\n  verb: [send]",
+                at("3:3", "[0].verb: unknown key; did you mean `verbs`?"),
+            ),
             (
                 "- name: a\n  bearer: [t]\n  colour: red",
                 at(
@@ -305,17 +326,20 @@ mod tests {
             ),
             (
                 "- name: a",
-                at("1:3", "[0]: nothing says how `a` is known; there are `bearer`, `basic` and `certificate`"),
+                at(
+                    "1:3",
+                    "[0]: nothing says how `a` is known; there are `bearer`, `basic` and `certificate`",
+                ),
             ),
             (
                 "- name: a\n  bearer:\n  verbs: [send]",
-                at("1:3", "[0]: nothing says how `a` is known; there are `bearer`, `basic` and `certificate`"),
+                at(
+                    "1:3",
+                    "[0]: nothing says how `a` is known; there are `bearer`, `basic` and `certificate`",
+                ),
             ),
             ("- {name: a, bearer: []}", at("1:21", "[0].bearer: there is no token; leave the key out")),
-            (
-                "- {name: a, bearer: [a, b, c, d, e]}",
-                at("1:21", "[0].bearer: there are 5 tokens; at most 4"),
-            ),
+            ("- {name: a, bearer: [a, b, c, d, e]}", at("1:21", "[0].bearer: there are 5 tokens; at most 4")),
             ("- {name: a, bearer: [t, t]}", at("1:25", "[0].bearer[1]: is listed twice")),
             (
                 "- {name: a, bearer: [t]}\n- {name: b, bearer: [u, t]}",
@@ -329,7 +353,10 @@ mod tests {
                 "- {name: 'a:b', basic: HASH}",
                 at("1:24", "[0].basic: `a:b` cannot be a user name, because it has a colon"),
             ),
-            ("- {name: a, certificate: ''}", at("1:26", "[0].certificate: a name in a certificate is expected, not empty text")),
+            (
+                "- {name: a, certificate: ''}",
+                at("1:26", "[0].certificate: a name in a certificate is expected, not empty text"),
+            ),
             (
                 "- {name: a, certificate: x}\n- {name: b, certificate: x}",
                 at("2:26", "[1].certificate: `x` stands for `a` already"),
@@ -346,7 +373,10 @@ mod tests {
                 "- {name: a, bearer: [t], namespaces: []}",
                 at("1:38", "[0].namespaces: there is no namespace; leave the key out for all of them"),
             ),
-            ("- {name: a, bearer: [t], namespaces: prod}", at("1:38", "[0].namespaces: a list of namespaces is expected")),
+            (
+                "- {name: a, bearer: [t], namespaces: prod}",
+                at("1:38", "[0].namespaces: a list of namespaces is expected"),
+            ),
             (
                 "- {name: a, bearer: [t], verbs: [sned]}",
                 at("1:34", "[0].verbs[0]: `sned` is not known; did you mean `send`?"),
@@ -355,8 +385,14 @@ mod tests {
                 "- {name: a, bearer: [t], verbs: [administer]}",
                 at("1:34", "[0].verbs[0]: `administer` is not known; there are `send`, `read` and `work`"),
             ),
-            ("- {name: a, bearer: [t], verbs: [read, read]}", at("1:40", "[0].verbs[1]: `read` is listed twice")),
-            ("- {name: a, bearer: [t], verbs: []}", at("1:33", "[0].verbs: there is no verb; leave the key out for `send`")),
+            (
+                "- {name: a, bearer: [t], verbs: [read, read]}",
+                at("1:40", "[0].verbs[1]: `read` is listed twice"),
+            ),
+            (
+                "- {name: a, bearer: [t], verbs: []}",
+                at("1:33", "[0].verbs: there is no verb; leave the key out for `send`"),
+            ),
         ] {
             assert_eq!(message(&text.replace("HASH", BCRYPT)), expected, "{text}");
         }
@@ -365,10 +401,18 @@ mod tests {
     #[test]
     fn a_file_that_names_nobody_is_wrong_as_a_whole() {
         for empty in ["", "# nobody\n", "---\n", "null", "[]", "{}"] {
-            assert_eq!(message(empty), "identities.yaml: names nobody, so nobody would be let in", "{empty:?}");
+            assert_eq!(
+                message(empty),
+                "identities.yaml: names nobody, so nobody would be let in",
+                "{empty:?}"
+            );
         }
         for other in ["name: a\nbearer: [t]\n", "text", "7"] {
-            assert_eq!(message(other), "identities.yaml: a list of identities is expected at the top", "{other}");
+            assert_eq!(
+                message(other),
+                "identities.yaml: a list of identities is expected at the top",
+                "{other}"
+            );
         }
     }
 

@@ -30,7 +30,7 @@ pub use state::{Durability, Embedded, Redis, RedisDurability, RedisMode, RedisUr
 pub struct Config {
     /// Where Seawall listens, and what it takes. Read at start only.
     pub server: Server,
-    /// Who may send and read. Read at start only.
+    /// Who may send, read and work. Keys are read at start only.
     pub auth: Auth,
     /// How often one sender may send. Read at start only.
     pub rate_limit: RateLimit,

@@ -40,10 +40,6 @@ impl Check<'_> {
         }
         // What comes after the review needs time too, and both happen after the body has been read.
         let deadline = REVIEW_WITHIN.min(Duration::from(config.server.timeouts.request) / 2);
-        Some(ReviewSettings {
-            audience: kubernetes.audience.clone(),
-            cache_ttl,
-            deadline,
-        })
+        Some(ReviewSettings { audience: kubernetes.audience.clone(), cache_ttl, deadline })
     }
 }
