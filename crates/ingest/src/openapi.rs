@@ -175,8 +175,11 @@ fn security_schemes() -> [(&'static str, SecurityScheme); 3] {
                   neither, nobody is asked.";
     let basic = "The name of somebody in `auth.identitiesFile`, and their password.";
     let certificate = "A client certificate with a name in `auth.identitiesFile`.";
-    let certificate =
-        SecurityScheme::MutualTls { description: Some(certificate.to_owned()), extensions: None };
+    let certificate = SecurityScheme::MutualTls {
+        description: Some(certificate.to_owned()),
+        deprecated: None,
+        extensions: None,
+    };
     [
         (BEARER, http(HttpAuthScheme::Bearer, bearer)),
         (BASIC, http(HttpAuthScheme::Basic, basic)),
