@@ -32,6 +32,9 @@ pub enum Command {
     /// Check, show and describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make what senders and workers show to say who they are
+    #[command(subcommand)]
+    Auth(AuthCommand),
     /// Ask whether the configured state store is fit for use, and say what is unsafe; changes nothing
     Doctor(DoctorOptions),
     /// Print the custom resource definition of RemediationRequest
@@ -273,6 +276,16 @@ pub enum ConfigCommand {
 pub enum ConfigFormat {
     Yaml,
     Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuthCommand {
+    /// Make a bearer token, and its hash for the identities file; the token is shown this once and kept nowhere
+    Token {
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t = Format::Table)]
+        output: Format,
+    },
 }
 
 #[cfg(test)]

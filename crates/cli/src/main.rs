@@ -9,7 +9,7 @@
 //! arguments ─► serve, demo ─► seawall_server ─► until a signal
 //!           ├► requests, storms, explain ─► HTTP ─► table or JSON
 //!           ├► doctor ─► seawall_server::doctor ─► what is unsafe about the state store
-//!           └► config, crd, version, completions ─► text
+//!           └► config, auth, crd, version, completions ─► text
 //! ```
 
 mod args;
@@ -54,6 +54,7 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Storms(options) => runtime(false)?.block_on(commands::storms(options)),
         Command::Explain(options) => runtime(false)?.block_on(commands::explain(options)),
         Command::Config(command) => commands::config(command),
+        Command::Auth(command) => commands::auth(command),
         Command::Doctor(options) => runtime(false)?.block_on(commands::doctor(options)),
         Command::Crd => commands::crd(),
         Command::Version => commands::version(),

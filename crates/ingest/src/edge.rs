@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::EdgeSettings;
-use crate::auth::Reviewer;
+use crate::auth::{Authenticator, Identities};
 use crate::events::EventsStatus;
 use crate::places::{Place, Places};
 use crate::problem::Problem;
@@ -41,7 +41,7 @@ pub struct Edge {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     /// Says who is asking and what they may do; without it everybody may do everything.
-    reviewer: Option<Reviewer>,
+    authenticator: Option<Authenticator>,
     rate: RateLimiter,
     turns: Arc<Turns>,
     /// How the watch of Kubernetes events is doing.
@@ -67,7 +67,7 @@ impl Edge {
         settings: EdgeSettings,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
-        reviewer: Option<Reviewer>,
+        authenticator: Option<Authenticator>,
     ) -> Arc<Self> {
         let sink = Arc::new(OnceLock::<Arc<dyn Sink>>::new());
         let events = Arc::<EventsStatus>::default();
@@ -94,7 +94,7 @@ impl Edge {
             settings,
             metrics,
             clock,
-            reviewer,
+            authenticator,
             events,
             buffered: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -107,6 +107,13 @@ impl Edge {
     /// Bodies that arrive from now on are normalised by these rules.
     pub fn set_normaliser(&self, normaliser: Arc<Normaliser>) {
         *self.normaliser.write() = normaliser;
+    }
+
+    /// Whoever asks from now on is one of these, where anybody is asked who they are.
+    pub fn set_identities(&self, identities: &Arc<Identities>) {
+        if let Some(authenticator) = &self.authenticator {
+            authenticator.set_identities(identities);
+        }
     }
 
     /// New requests are answered as created only when they exist there. To be said before the first request, and once.
@@ -146,8 +153,8 @@ impl Edge {
         self.normaliser.read().clone()
     }
 
-    pub(crate) fn reviewer(&self) -> Option<&Reviewer> {
-        self.reviewer.as_ref()
+    pub(crate) const fn authenticator(&self) -> Option<&Authenticator> {
+        self.authenticator.as_ref()
     }
 
     pub(crate) fn events(&self) -> &EventsStatus {

@@ -12,7 +12,7 @@ use seawall_store::{Sink, SinkHealth};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::Reviewer;
+use crate::auth::Authenticator;
 use crate::edge::Edge;
 use crate::openapi::ProblemSchema;
 use crate::problem::Problem;
@@ -104,7 +104,7 @@ pub(crate) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
 
 /// As the last review went: nobody is asked only to know.
 fn auth_check(edge: &Edge) -> Cow<'static, str> {
-    match edge.reviewer().map(Reviewer::failure) {
+    match edge.authenticator().map(Authenticator::failure) {
         None => "off".into(),
         Some(None) => "ok".into(),
         Some(Some(failure)) => format!("unavailable: {}", failure.as_str()).into(),

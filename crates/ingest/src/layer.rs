@@ -21,7 +21,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 
-use crate::auth::{BearerToken, Entry, identify, look};
+use crate::auth::{Credential, Denial, Entry, identify, look};
 use crate::edge::Edge;
 use crate::places::Place;
 use crate::problem::Problem;
@@ -89,13 +89,12 @@ where
         let answer = match entry {
             // The handler is called here rather than in the future, so that the service need not be cloned.
             Entry::Open => Either::Left(self.inner.call(request)),
-            Entry::Unknown(token) => {
-                Either::Right(ask_first(self.edge.clone(), self.inner.clone(), token, request).boxed())
+            Entry::Unknown(credential) => {
+                Either::Right(ask_first(self.edge.clone(), self.inner.clone(), credential, request).boxed())
             }
             Entry::Closed(denial) => {
-                return Box::pin(std::future::ready(Ok(
-                    exchange.finish(Problem::from(denial).into_response())
-                )));
+                let answer = exchange.finish(refuse(&self.edge, denial));
+                return Box::pin(std::future::ready(Ok(answer)));
             }
         };
         Box::pin(async move {
@@ -109,17 +108,20 @@ where
 async fn ask_first<S>(
     edge: Arc<Edge>,
     inner: S,
-    token: BearerToken,
+    credential: Credential,
     mut request: Request,
 ) -> Result<Response, Infallible>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
-    let Some(reviewer) = edge.reviewer() else { return Ok(Problem::internal().into_response()) };
-    match identify(reviewer, token, &mut request).await {
+    match identify(&edge, credential, &mut request).await {
         Ok(()) => inner.oneshot(request).await,
-        Err(denial) => Ok(Problem::from(denial).into_response()),
+        Err(denial) => Ok(refuse(&edge, denial)),
     }
+}
+
+fn refuse(edge: &Edge, denial: Denial) -> Response {
+    edge.authenticator().map_or_else(|| denial.into(), |known| known.refuse(denial)).into_response()
 }
 
 /// Health and metrics say how things are, most of all when there is too much to do.

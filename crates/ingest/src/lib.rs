@@ -22,6 +22,7 @@ mod freshness;
 mod health;
 mod layer;
 mod openapi;
+mod peer;
 mod places;
 mod problem;
 mod query;
@@ -33,7 +34,10 @@ mod settings;
 mod signals;
 mod turns;
 
-pub use auth::{Identity, ReviewSettings, Reviewer};
+pub use auth::{
+    Authenticator, CredentialDigest, CredentialError, Grants, Identities, Identity, IdentityEntry,
+    NamespacePattern, PasswordHash, ReviewSettings, Reviewer, Right, new_token, read_authorization,
+};
 pub use edge::Edge;
 pub use events::{EventSettings, follow_events};
 pub use freshness::Freshness;

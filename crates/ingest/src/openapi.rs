@@ -159,18 +159,41 @@ pub(crate) fn description() -> utoipa::openapi::OpenApi {
     description
 }
 
-/// How the security scheme is called.
+/// How the security schemes are called.
 const BEARER: &str = "bearer";
+const BASIC: &str = "basic";
+const CERTIFICATE: &str = "certificate";
+
+/// The ways to say who one is; which of them are taken is a matter of configuration.
+fn security_schemes() -> [(&'static str, SecurityScheme); 3] {
+    let http = |scheme, description: &str| {
+        let mut http = Http::new(scheme);
+        http.description = Some(description.to_owned());
+        SecurityScheme::Http(http)
+    };
+    let bearer = "A token of `auth.identitiesFile`, or one of the Kubernetes cluster with `auth.kubernetes.enabled`; with \
+                  neither, nobody is asked.";
+    let basic = "The name of somebody in `auth.identitiesFile`, and their password.";
+    let certificate = "A client certificate with a name in `auth.identitiesFile`.";
+    let certificate = SecurityScheme::MutualTls {
+        description: Some(certificate.to_owned()),
+        deprecated: None,
+        extensions: None,
+    };
+    [
+        (BEARER, http(HttpAuthScheme::Bearer, bearer)),
+        (BASIC, http(HttpAuthScheme::Basic, basic)),
+        (CERTIFICATE, certificate),
+    ]
+}
 
 /// Adds what holds for every operation that is not open to everybody. Done for all at once, so that a new one cannot
 /// lack it.
 pub(crate) fn describe_authentication(description: &mut utoipa::openapi::OpenApi, open: &[&str]) {
-    let mut scheme = Http::new(HttpAuthScheme::Bearer);
-    scheme.description = Some(
-        "A token of the Kubernetes cluster, with `auth.kubernetes.enabled`; otherwise nobody is asked."
-            .to_owned(),
-    );
-    description.components.get_or_insert_default().add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    let components = description.components.get_or_insert_default();
+    for (name, scheme) in security_schemes() {
+        components.add_security_scheme(name, scheme);
+    }
     for (path, item) in &mut description.paths.paths {
         if open.contains(&path.as_str()) {
             continue;
@@ -178,7 +201,8 @@ pub(crate) fn describe_authentication(description: &mut utoipa::openapi::OpenApi
         for operation in [&mut item.get, &mut item.post, &mut item.patch].into_iter().flatten() {
             // The empty requirement says that there are servers where it is not needed.
             let none = SecurityRequirement::default();
-            operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new()), none]);
+            let one = |name| SecurityRequirement::new(name, Vec::<String>::new());
+            operation.security = Some(vec![one(BEARER), one(BASIC), one(CERTIFICATE), none]);
             let answers = &mut operation.responses.responses;
             for (status, sentence) in [
                 ("401", "Not authenticated; `WWW-Authenticate` says how"),

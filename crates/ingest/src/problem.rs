@@ -20,6 +20,8 @@ pub struct Problem {
     title: &'static str,
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
+    /// How somebody may say who they are, where that is what is wrong.
+    challenges: &'static [&'static str],
     extra: Map<String, Value>,
 }
 
@@ -44,7 +46,15 @@ impl Problem {
         title: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code, title, detail: detail.into(), retry_after: None, extra: Map::new() }
+        Self {
+            status,
+            code,
+            title,
+            detail: detail.into(),
+            retry_after: None,
+            challenges: &[],
+            extra: Map::new(),
+        }
     }
 
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
@@ -54,6 +64,11 @@ impl Problem {
 
     pub(crate) fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    pub(crate) const fn challenging(mut self, challenges: &'static [&'static str]) -> Self {
+        self.challenges = challenges;
         self
     }
 
@@ -136,8 +151,8 @@ impl Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        for challenge in self.challenges {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(after) = self.retry_after {
             // Whole seconds, and never 0: that would ask for a storm of retries.

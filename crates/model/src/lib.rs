@@ -24,7 +24,7 @@ pub use classification::{Priority, RemediationPath, Severity, priority_of, remed
 pub use clock::{Clock, ManualClock, Stopwatch, SystemClock};
 pub use decision::{Decision, DecisionKind, StormSummary};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
-pub use name::{ParseRequestIdError, RequestId, RequestRef, is_dns_label, label_safe};
+pub use name::{ParseRequestIdError, RequestId, RequestRef, is_dns_label, label_safe, matches_pattern};
 pub use payload::{Packer, Payload};
 pub use policy::{Field, Policy, StormRule};
 pub use request::{

@@ -69,6 +69,19 @@ impl fmt::Display for RequestRef {
     }
 }
 
+/// Whether the whole name is what the pattern says; `*` stands for any characters, also none.
+pub fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let Some((beginning, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut left) = name.strip_prefix(beginning) else { return false };
+    let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+    // The first place where a part fits leaves most for those after it.
+    for part in middle.split('*') {
+        let Some((_, after)) = left.split_once(part) else { return false };
+        left = after;
+    }
+    left.ends_with(end)
+}
+
 /// Whether Kubernetes would take this as the name of a namespace (RFC 1123 label).
 pub fn is_dns_label(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -114,5 +127,24 @@ mod tests {
     fn label_values_are_made_safe() {
         assert_eq!(label_safe("-größe/1-"), "gr__e_1");
         assert!(is_dns_label("shop-1") && !is_dns_label("Shop") && !is_dns_label("") && !is_dns_label("-a"));
+    }
+
+    #[test]
+    fn an_asterisk_stands_for_anything_and_nothing() {
+        for (pattern, name, expected) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "a", true),
+            ("*a", "ba", true),
+            ("a*b", "ab", true),
+            ("a*b", "aXb", true),
+            ("a*a", "a", false),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "a1c2b", false),
+            ("*-eu-*", "shop-eu-1", true),
+            ("a**c", "abc", true),
+        ] {
+            assert_eq!(matches_pattern(pattern, name), expected, "{pattern} {name}");
+        }
     }
 }

@@ -33,6 +33,8 @@ pub enum ServeError {
     },
     #[error("a Kubernetes cluster is needed, and there is none")]
     NoCluster,
+    #[error("get random numbers of the system")]
+    Random(#[source] std::io::Error),
     #[error("receive signals of the system")]
     Signals(#[source] std::io::Error),
     #[error("close {store}")]

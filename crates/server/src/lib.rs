@@ -18,5 +18,5 @@ mod server;
 
 pub use error::ServeError;
 pub use run::{run, termination};
-pub use seawall_ingest::DrainReport;
+pub use seawall_ingest::{CredentialDigest, DrainReport, new_token};
 pub use server::{Running, Server};

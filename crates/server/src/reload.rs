@@ -38,18 +38,23 @@ type Fingerprint = Option<(SystemTime, u64, u64)>;
 #[derive(Default, PartialEq)]
 struct Seen {
     file: Fingerprint,
+    identities: Fingerprint,
     policies: Vec<(PathBuf, Fingerprint)>,
 }
 
 impl Seen {
-    fn now(file: Option<&Path>, policy_dir: Option<&Path>) -> Self {
+    fn now(file: Option<&Path>, identities: Option<&Path>, policy_dir: Option<&Path>) -> Self {
         // A directory that cannot be read has no files; that it was there before is a change.
         let policies = policy_dir.and_then(|directory| policy_files(directory).ok()).unwrap_or_default();
         let policies = policies.into_iter().map(|path| {
             let version = fingerprint(&path);
             (path, version)
         });
-        Self { file: file.and_then(fingerprint), policies: policies.collect() }
+        Self {
+            file: file.and_then(fingerprint),
+            identities: identities.and_then(fingerprint),
+            policies: policies.collect(),
+        }
     }
 }
 
@@ -68,7 +73,8 @@ pub(crate) struct Reloader {
 impl Reloader {
     pub(crate) fn new(sources: Sources, loaded: &Loaded) -> Result<Self, ServeError> {
         let policy_dir = loaded.config.classify.policy_dir.clone();
-        let seen = Seen::now(sources.file.as_deref(), policy_dir.as_deref());
+        let identities = loaded.config.auth.identities_file.as_deref();
+        let seen = Seen::now(sources.file.as_deref(), identities, policy_dir.as_deref());
         let hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
         let current = loaded.config.clone();
         Ok(Self { sources, started: current.clone(), current, policy_dir, seen, hangup })
@@ -92,7 +98,8 @@ impl Reloader {
     }
 
     fn look(&self) -> Seen {
-        Seen::now(self.sources.file.as_deref(), self.policy_dir.as_deref())
+        let identities = self.started.auth.identities_file.as_deref();
+        Seen::now(self.sources.file.as_deref(), identities, self.policy_dir.as_deref())
     }
 
     fn reload(&mut self, running: &Running) {
@@ -209,13 +216,15 @@ mod tests {
         let read = config(
             "dedup: {ttl: 2m}\nserver: {listen: '127.0.0.1:1', limits: {bodyBytes: 1MiB}}\n\
              classify: {kubernetes: false, configMap: other, environments: {shop: live}}\n\
-             identity: {extraLabels: [team]}\nsink: {store: {retention: 1d}}\ntelemetry: {logLevel: debug}",
+             identity: {extraLabels: [team]}\nsink: {store: {retention: 1d}}\ntelemetry: {logLevel: debug}\n\
+             auth: {identitiesFile: nowhere.yaml}",
         );
         let change = plan(&started, &started, read, false).unwrap();
         assert_eq!(change.applied, ["classify.environments", "dedup.ttl", "sink.store.retention"]);
         let waiting = [
             "server.listen",
             "server.limits.bodyBytes",
+            "auth.identitiesFile",
             "identity.extraLabels",
             "classify.kubernetes",
             "classify.configMap",

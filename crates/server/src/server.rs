@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use seawall_classify::Known;
 use seawall_cluster::Cluster;
-use seawall_ingest::{DrainReport, Edge, ReviewSettings, Reviewer};
+use seawall_ingest::{Authenticator, DrainReport, Edge, Reviewer};
 use seawall_model::{Clock, Policy, SystemClock};
 use seawall_store::{EmbeddedOptions, EmbeddedStore, RedisStore, StateStore, StoreError};
 use seawall_telemetry::Metrics;
@@ -33,13 +33,13 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let publishing = Publishing::new(&settings, cluster.as_ref())?;
         let policy = publishing.policy(settings.policy.clone());
-        let reviewer = reviewer(&settings, &policy, cluster.as_ref(), &metrics, &clock)?;
+        let authenticator = authenticator(&settings, &policy, cluster.as_ref(), &metrics, &clock)?;
         let store = open_store(&settings, policy, Arc::clone(&clock)).await?;
         let known = Arc::new(Known::default());
         let normaliser = Arc::new(settings.build_normaliser(&known, &metrics));
         let (edge_settings, counted, time) =
             (settings.edge.clone(), Arc::clone(&metrics), Arc::clone(&clock));
-        let edge = Edge::new(Arc::clone(&store), normaliser, edge_settings, counted, time, reviewer);
+        let edge = Edge::new(Arc::clone(&store), normaliser, edge_settings, counted, time, authenticator);
         if let Some(limits) = Arc::clone(&store).shared_limits().filter(|_| settings.share_limits) {
             edge.share_limits(limits);
         }
@@ -74,19 +74,30 @@ async fn find_cluster(settings: &Settings) -> Result<Option<Cluster>, ServeError
     Ok(Some(cluster))
 }
 
-/// Settings that ask for reviews never start a server without a reviewer.
-fn reviewer(
+/// Nothing when nobody is asked who they are. Settings that ask for identities or reviews never start a server without
+/// them.
+fn authenticator(
     settings: &Settings,
     policy: &Policy,
     cluster: Option<&Cluster>,
     metrics: &Metrics,
     clock: &Arc<dyn Clock>,
-) -> Result<Option<Reviewer>, ServeError> {
-    let Some(reviews) = settings.reviews.clone() else { return Ok(None) };
-    let client = cluster.ok_or(ServeError::NoCluster)?.client.clone();
+) -> Result<Option<Authenticator>, ServeError> {
+    if settings.identities.is_none() && settings.reviews.is_none() {
+        return Ok(None);
+    }
     // Rights are asked about where requests will be.
-    let reviews = ReviewSettings { fallback_namespace: policy.fallback_namespace.clone(), ..reviews };
-    Ok(Some(Reviewer::new(client, reviews, metrics, Arc::clone(clock))))
+    let fallback_namespace = policy.fallback_namespace.clone();
+    let mut authenticator = Authenticator::new(fallback_namespace, metrics).map_err(ServeError::Random)?;
+    if let Some(identities) = &settings.identities {
+        authenticator = authenticator.with_identities(identities);
+    }
+    if let Some(reviews) = settings.reviews.clone() {
+        let client = cluster.ok_or(ServeError::NoCluster)?.client.clone();
+        authenticator =
+            authenticator.with_reviewer(Reviewer::new(client, reviews, metrics, Arc::clone(clock)));
+    }
+    Ok(Some(authenticator))
 }
 
 async fn open_store(
@@ -263,8 +274,11 @@ impl Running {
         }
     }
 
-    /// Classes and decides by these rules from now on.
+    /// Lets in, classes and decides by these rules from now on.
     pub fn apply(&self, settings: &Settings) {
+        if let Some(identities) = &settings.identities {
+            self.edge.set_identities(identities);
+        }
         let normaliser = settings.build_normaliser(&self.known, &self.metrics);
         // Signals first carry what the new rules group by, then the rules ask for it: the other way round, signals in
         // between would lack it and be left out of their groups.

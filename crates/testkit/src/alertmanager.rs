@@ -19,8 +19,8 @@ pub struct AlertmanagerOptions {
     pub group_wait: String,
     pub group_interval: String,
     pub repeat_interval: String,
-    /// The file with the bearer token that it shows to its receivers.
-    pub credentials_file: Option<PathBuf>,
+    /// How it says to its receivers who it is, and the like: a map in YAML.
+    pub http_config: Option<String>,
 }
 
 impl Default for AlertmanagerOptions {
@@ -30,14 +30,14 @@ impl Default for AlertmanagerOptions {
             group_wait: "1s".into(),
             group_interval: "1s".into(),
             repeat_interval: "1h".into(),
-            credentials_file: None,
+            http_config: None,
         }
     }
 }
 
 impl AlertmanagerOptions {
     fn config(&self, webhooks: &[String]) -> String {
-        let Self { group_by, group_wait, group_interval, repeat_interval, credentials_file } = self;
+        let Self { group_by, group_wait, group_interval, repeat_interval, http_config } = self;
         let mut config = format!(
             "route:\n  receiver: seawall\n  group_by: [{group_by}]\n  group_wait: {group_wait}\n  \
              group_interval: {group_interval}\n  repeat_interval: {repeat_interval}\n\
@@ -45,9 +45,8 @@ impl AlertmanagerOptions {
         );
         for webhook in webhooks {
             config += &format!("  - url: {webhook}\n    send_resolved: true\n");
-            if let Some(file) = credentials_file {
-                let file = file.display();
-                config += &format!("    http_config: {{authorization: {{credentials_file: {file}}}}}\n");
+            if let Some(http_config) = http_config {
+                config += &format!("    http_config: {http_config}\n");
             }
         }
         config

@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -79,6 +81,12 @@ impl Client {
     /// The same client for somebody with this bearer token.
     pub fn bearer(&self, token: &str) -> Self {
         Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
+    }
+
+    /// The same client for somebody with this user name and password.
+    pub fn basic(&self, user: &str, password: &str) -> Self {
+        let both = STANDARD.encode(format!("{user}:{password}"));
+        Self { authorization: Some(format!("Basic {both}")), ..self.clone() }
     }
 
     pub const fn address(&self) -> SocketAddr {

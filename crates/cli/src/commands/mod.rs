@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod auth;
 mod config;
 mod demo;
 mod doctor;
@@ -13,6 +14,7 @@ use clap::CommandFactory;
 use crate::args::Cli;
 use crate::output::print;
 
+pub use auth::auth;
 pub use config::config;
 pub use demo::demo;
 pub use doctor::doctor;

@@ -17,6 +17,7 @@ mod events;
 mod examples;
 mod full_disk;
 mod hostile;
+mod identities;
 mod kubernetes;
 mod large_bodies;
 mod large_storms;

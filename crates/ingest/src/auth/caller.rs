@@ -11,8 +11,8 @@ use http::Extensions;
 use http::request::Parts;
 use tokio::time::sleep;
 
-use super::token::BearerToken;
-use super::{Denial, Identity, Reviewer, Right, not_allowed};
+use super::credential::Credential;
+use super::{Authenticator, Denial, Identity, Right, not_allowed};
 use crate::edge::Edge;
 use crate::problem::Problem;
 
@@ -23,20 +23,20 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Caller {
     identity: Option<Identity>,
-    token: Option<BearerToken>,
+    credential: Option<Credential>,
 }
 
 impl Caller {
     pub(crate) fn of(extensions: &Extensions) -> Self {
-        Self { identity: extensions.get().cloned(), token: extensions.get().cloned() }
+        Self { identity: extensions.get().cloned(), credential: extensions.get().cloned() }
     }
 
     /// Who it is, and who says what they may do; nothing where nobody is asked. A request that got here without an
     /// identity although one is asked for is not let through.
-    fn known<'a>(&'a self, edge: &'a Edge) -> Result<Option<(&'a Identity, &'a Reviewer)>, Denial> {
-        match (edge.reviewer(), &self.identity) {
+    fn known<'a>(&'a self, edge: &'a Edge) -> Result<Option<(&'a Identity, &'a Authenticator)>, Denial> {
+        match (edge.authenticator(), &self.identity) {
             (None, _) => Ok(None),
-            (Some(reviewer), Some(identity)) => Ok(Some((identity, reviewer))),
+            (Some(authenticator), Some(identity)) => Ok(Some((identity, authenticator))),
             (Some(_), None) => Err(Denial::Missing),
         }
     }
@@ -48,9 +48,9 @@ impl Caller {
         right: Right,
         namespace: Option<&str>,
     ) -> Result<(), Problem> {
-        let Some((identity, reviewer)) = self.known(edge)? else { return Ok(()) };
+        let Some((identity, authenticator)) = self.known(edge)? else { return Ok(()) };
         let namespace = namespace.unwrap_or_default();
-        if reviewer.allows(identity, right, namespace).await? {
+        if authenticator.allows(identity, right, namespace).await? {
             return Ok(());
         }
         tracing::debug!(%identity, ?right, namespace, "forbidden");
@@ -63,9 +63,9 @@ impl Caller {
         edge: &Edge,
         namespaces: impl Iterator<Item = &'a str>,
     ) -> Result<Forbidden, Problem> {
-        let Some((identity, reviewer)) = self.known(edge)? else { return Ok(Forbidden(None)) };
+        let Some((identity, authenticator)) = self.known(edge)? else { return Ok(Forbidden(None)) };
         let mut homes: HashSet<CompactString> = HashSet::new();
-        for home in namespaces.map(|namespace| reviewer.home(namespace)) {
+        for home in namespaces.map(|namespace| authenticator.home(namespace)) {
             if !homes.contains(home) {
                 homes.insert(home.into());
             }
@@ -73,27 +73,44 @@ impl Caller {
         if homes.is_empty() {
             return Ok(Forbidden(None));
         }
-        let forbidden = reviewer.forbidden(identity, Right::Send, homes).await?;
+        let forbidden = authenticator.forbidden(identity, Right::Send, homes).await?;
         if forbidden.is_empty() {
             return Ok(Forbidden(None));
         }
         tracing::debug!(%identity, namespaces = forbidden.len(), "forbidden");
-        let fallback = reviewer.home("").into();
+        let fallback = authenticator.home("").into();
         Ok(Forbidden(Some(Closed { identity: identity.clone(), fallback, namespaces: forbidden })))
     }
 
     /// Resolves when what a stream was opened with does not hold any more: the token has ended or was withdrawn, the
     /// right was taken away, or nobody says. Whoever still has the right opens it again where it broke off.
     pub(crate) async fn lapsed(&self, edge: &Edge, right: Right, namespace: Option<&str>) {
-        let (Some(reviewer), Some(token)) = (edge.reviewer(), &self.token) else { return pending().await };
+        let (Some(authenticator), Some(credential)) = (edge.authenticator(), &self.credential) else {
+            return pending().await;
+        };
+        let mut changes = authenticator.changes();
+        // Since the request was let in there may have been one.
+        changes.mark_changed();
+        let mut trusted = None;
         loop {
-            sleep(reviewer.trust(token).max(LOOK_AT_MOST_EVERY)).await;
-            let Ok(identity) = reviewer.identify(token).await else { return };
-            match reviewer.allows(&identity, right, namespace.unwrap_or_default()).await {
-                Ok(true) => {}
+            tokio::select! {
+                Ok(()) = changes.changed() => {}
+                () = end_of(trusted) => {}
+            }
+            let Ok(identity) = authenticator.identify(credential, edge.tasks()).await else { return };
+            match authenticator.allows(&identity, right, namespace.unwrap_or_default()).await {
+                Ok(true) => trusted = authenticator.trust(credential, &identity),
                 Ok(false) | Err(_) => return,
             }
         }
+    }
+}
+
+/// Resolves when that time is over; never without one.
+async fn end_of(trusted: Option<Duration>) {
+    match trusted {
+        Some(trusted) => sleep(trusted.max(LOOK_AT_MOST_EVERY)).await,
+        None => pending().await,
     }
 }
 

@@ -14,9 +14,13 @@ pub(crate) enum Denial {
     Missing,
     #[error("the token is not accepted")]
     Refused,
+    #[error("the user name or the password is not accepted")]
+    WrongPassword,
+    #[error("nobody has a name of the certificate")]
+    Stranger,
     #[error("the review has no answer")]
     Unavailable { retry_after: Option<Duration> },
-    #[error("too many tokens wait for their review")]
+    #[error("too many credentials wait to be checked")]
     Saturated,
     #[error("more namespaces than are reviewed for one body")]
     TooManyNamespaces { limit: usize, received: usize },
@@ -25,36 +29,70 @@ pub(crate) enum Denial {
 /// After this a sender may ask again when the API server does not say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-impl From<Denial> for Problem {
-    fn from(denial: Denial) -> Self {
-        match denial {
-            Denial::Missing => unauthenticated("a bearer token is needed: `Authorization: Bearer …`"),
-            Denial::Refused => unauthenticated(
-                "the bearer token is not accepted; it may have expired, or be meant for another audience",
+const BEARER: &str = "Bearer";
+const BASIC: &str = r#"Basic realm="seawall", charset="UTF-8""#;
+
+impl Denial {
+    /// The answer, where `tokens` and `passwords` say what may be shown. A client certificate has no challenge of its own.
+    pub(super) fn into_problem(self, tokens: bool, passwords: bool) -> Problem {
+        let challenges: &[&str] = match (tokens, passwords) {
+            (true, true) => &[BEARER, BASIC],
+            (false, true) => &[BASIC],
+            // One has to be named.
+            (true, false) | (false, false) => &[BEARER],
+        };
+        let unauthenticated = |detail| {
+            Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated", detail)
+                .challenging(challenges)
+        };
+        match self {
+            Self::Missing => unauthenticated(match (tokens, passwords) {
+                (true, true) => {
+                    "a bearer token or a user name with a password is needed: `Authorization: Bearer …` or \
+                     `Authorization: Basic …`"
+                }
+                (true, false) => "a bearer token is needed: `Authorization: Bearer …`",
+                (false, true) => "a user name with a password is needed: `Authorization: Basic …`",
+                (false, false) => "a client certificate is needed",
+            }),
+            Self::Refused => unauthenticated(
+                "the bearer token is not accepted; it may have expired or been replaced, or be meant for another audience",
             ),
-            Denial::Unavailable { retry_after } => Self::new(
+            Self::WrongPassword => unauthenticated("the user name or the password is not accepted"),
+            Self::Stranger => unauthenticated("nobody known here has a name of the client certificate"),
+            Self::Unavailable { retry_after } => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "auth-unavailable",
                 "Identity cannot be checked",
                 "there is no answer to who is asking or what is allowed; nothing was taken, and sending it again is safe",
             )
             .retry_after(retry_after.unwrap_or(RETRY_AFTER)),
-            Denial::Saturated => Self::saturated("more tokens than allowed wait for their review"),
-            Denial::TooManyNamespaces { limit, received } => {
-                Self::too_large("the number of namespaces in one body", limit as u64).with("received", received)
+            Self::Saturated => Problem::saturated("more tokens or passwords than allowed wait to be checked"),
+            Self::TooManyNamespaces { limit, received } => {
+                Problem::too_large("the number of namespaces in one body", limit as u64)
+                    .with("received", received)
             }
         }
     }
 }
 
-fn unauthenticated(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated", detail)
+/// Where nobody is being let in any more, so that there is no telling how they could be.
+impl From<Denial> for Problem {
+    fn from(denial: Denial) -> Self {
+        denial.into_problem(true, false)
+    }
 }
 
 /// The sentence for somebody who lacks a right, who is told no more than what was asked for. An empty `namespace` stands
 /// for all.
 pub(crate) fn not_allowed(identity: &Identity, right: Right, namespace: &str) -> String {
-    let (user, may) = (identity.user(), right.phrase());
+    let user = identity.user();
+    let may = match identity.grants() {
+        None => right.in_the_cluster(),
+        // Nowhere; another namespace would not help.
+        Some(grants) if !grants.has(right) => return format!("`{user}` may not {}", right.in_the_file()),
+        Some(_) => right.in_the_file(),
+    };
     match namespace {
         "" => format!("`{user}` may not {may} in all namespaces; name one"),
         namespace => format!("`{user}` may not {may} in namespace `{namespace}`"),

@@ -2,8 +2,8 @@
 
 use axum::extract::{MatchedPath, Request};
 
-use super::token::BearerToken;
-use super::{Denial, Identity, Reviewer};
+use super::credential::Credential;
+use super::{Denial, Identity};
 use crate::edge::Edge;
 use crate::layer::RequestId;
 
@@ -24,49 +24,51 @@ pub(crate) const OPEN: [&str; 8] = [
 pub(crate) enum Entry {
     /// Nobody is asked, or who it is is known, and is among its extensions.
     Open,
-    /// The API server has to be asked first, with [`identify`].
-    Unknown(BearerToken),
+    /// It has to be asked or computed first, with [`identify`].
+    Unknown(Credential),
     Closed(Denial),
 }
 
 /// Looks who sends a request without asking anybody, so that the usual request waits for nothing here. The body is not
 /// touched: of whoever is not let through, none is read.
 pub(crate) fn look(edge: &Edge, request: &mut Request) -> Entry {
-    let Some(reviewer) = edge.reviewer() else { return Entry::Open };
+    let Some(authenticator) = edge.authenticator() else { return Entry::Open };
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     if path.is_some_and(|path| OPEN.contains(&path)) {
         return Entry::Open;
     }
-    let token = match BearerToken::take(request.headers_mut()) {
-        Ok(token) => token,
+    let credential = match Credential::take(request) {
+        Ok(credential) => credential,
         Err(denial) => {
-            reviewer.count_unasked(denial);
+            authenticator.count_unasked(denial);
             return Entry::Closed(denial);
         }
     };
-    match reviewer.remembered(&token) {
-        Some(identity) => {
-            admit(request, identity, token);
+    match authenticator.remembered(&credential) {
+        Some(Ok(identity)) => {
+            admit(request, identity, credential);
             Entry::Open
         }
-        None => Entry::Unknown(token),
+        Some(Err(denial)) => Entry::Closed(denial),
+        None => Entry::Unknown(credential),
     }
 }
 
-/// Asks who sends a request, and adds the [`Identity`] to its extensions.
+/// Finds out who sends a request, and adds the [`Identity`] to its extensions.
 pub(crate) async fn identify(
-    reviewer: &Reviewer,
-    token: BearerToken,
+    edge: &Edge,
+    credential: Credential,
     request: &mut Request,
 ) -> Result<(), Denial> {
-    let identity = reviewer.identify(&token).await?;
-    admit(request, identity, token);
+    let authenticator = edge.authenticator().ok_or(Denial::Missing)?;
+    let identity = authenticator.identify(&credential, edge.tasks()).await?;
+    admit(request, identity, credential);
     Ok(())
 }
 
-fn admit(request: &mut Request, identity: Identity, token: BearerToken) {
+fn admit(request: &mut Request, identity: Identity, credential: Credential) {
     let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.as_str());
     tracing::debug!(request_id = id, %identity, "identified");
     request.extensions_mut().insert(identity);
-    request.extensions_mut().insert(token);
+    request.extensions_mut().insert(credential);
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use k8s_openapi::api::authentication::v1::UserInfo;
 
-/// Somebody the cluster knows. Found among the extensions of a request once it is known who sends it.
+use super::identities::Grants;
+
+/// Somebody the cluster or the identities file knows. Found among the extensions of a request once it is known who sends it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity(Arc<Known>);
 
@@ -21,6 +23,8 @@ struct Known {
     uid: Option<String>,
     groups: Vec<String>,
     extra: BTreeMap<String, Vec<String>>,
+    /// What the identities file lets them do; nothing for somebody of the cluster, which says that itself.
+    grants: Option<Grants>,
 }
 
 impl Identity {
@@ -31,16 +35,31 @@ impl Identity {
             (user.uid, user.groups.unwrap_or_default(), user.extra.unwrap_or_default());
         let mut hasher = DefaultHasher::new();
         (&name, &uid, &groups, &extra).hash(&mut hasher);
-        Some(Self(Arc::new(Known { hash: hasher.finish(), user: name, uid, groups, extra })))
+        let hash = hasher.finish();
+        Some(Self(Arc::new(Known { hash, user: name, uid, groups, extra, grants: None })))
     }
 
-    /// As the cluster names it: `system:serviceaccount:monitoring:alertmanager`.
+    /// Somebody of the identities file.
+    pub(super) fn named(name: &str, grants: Grants) -> Self {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let (uid, groups, extra) = (None, Vec::new(), BTreeMap::new());
+        let known =
+            Known { hash: hasher.finish(), user: name.to_owned(), uid, groups, extra, grants: Some(grants) };
+        Self(Arc::new(known))
+    }
+
+    /// As the file or the cluster names it: `system:serviceaccount:monitoring:alertmanager`.
     pub fn user(&self) -> &str {
         &self.0.user
     }
 
     pub fn groups(&self) -> &[String] {
         &self.0.groups
+    }
+
+    pub(super) fn grants(&self) -> Option<&Grants> {
+        self.0.grants.as_ref()
     }
 
     pub(super) fn uid(&self) -> Option<&String> {

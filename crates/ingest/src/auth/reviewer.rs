@@ -17,8 +17,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::api::ReviewApi;
+use super::digest::CredentialDigest;
 use super::right::Question;
-use super::token::{BearerToken, Digest};
+use super::token::BearerToken;
 use super::{Denial, Identity, Right};
 
 /// How long a "no" is kept, so that what was granted or renewed just now takes effect soon.
@@ -54,8 +55,6 @@ pub struct ReviewSettings {
     pub cache_ttl: Duration,
     /// How long a request waits for answers; then it is told to come again.
     pub deadline: Duration,
-    /// Where signals are at home whose namespace is none.
-    pub fallback_namespace: CompactString,
 }
 
 /// Asks the API server who somebody is and what they may do, as seldom as possible: a question that is on its way
@@ -66,8 +65,8 @@ pub struct Reviewer {
     clock: Arc<dyn Clock>,
     tokens: AuthMetrics,
     rights: AuthMetrics,
-    known: Cache<Digest, Kept<Identity>>,
-    refused: Cache<Digest, ()>,
+    known: Cache<CredentialDigest, Kept<Identity>>,
+    refused: Cache<CredentialDigest, ()>,
     answers: Cache<Question, Kept<bool>>,
     waiting: Semaphore,
 }
@@ -95,10 +94,12 @@ where
     Cache::builder().max_capacity(capacity).expire_after(AsLongAsItHolds).build()
 }
 
-const fn outcome_of(denial: Denial) -> AuthOutcome {
+pub(super) const fn outcome_of(denial: Denial) -> AuthOutcome {
     match denial {
         Denial::Missing => AuthOutcome::Missing,
-        Denial::Refused | Denial::TooManyNamespaces { .. } => AuthOutcome::Denied,
+        Denial::Refused | Denial::WrongPassword | Denial::Stranger | Denial::TooManyNamespaces { .. } => {
+            AuthOutcome::Denied
+        }
         Denial::Unavailable { .. } | Denial::Saturated => AuthOutcome::Unavailable,
     }
 }
@@ -166,7 +167,7 @@ impl Reviewer {
         answer
     }
 
-    async fn identify_anew(&self, digest: Digest, token: &BearerToken) -> Result<Identity, Denial> {
+    async fn identify_anew(&self, digest: CredentialDigest, token: &BearerToken) -> Result<Identity, Denial> {
         if self.refused.get(&digest).await.is_some() {
             return Err(Denial::Refused);
         }
@@ -271,10 +272,5 @@ impl Reviewer {
     async fn in_time<T>(&self, answer: impl Future<Output = Result<T, Denial>>) -> Result<T, Denial> {
         let late = Denial::Unavailable { retry_after: None };
         timeout(self.settings.deadline, answer).await.unwrap_or(Err(late))
-    }
-
-    /// Where the request about a signal of `namespace` would live.
-    pub(super) fn home<'a>(&'a self, namespace: &'a str) -> &'a str {
-        if is_dns_label(namespace) { namespace } else { &self.settings.fallback_namespace }
     }
 }

@@ -1,4 +1,4 @@
-//! What somebody may do here, in the words of the cluster.
+//! What somebody may do here, and what the cluster calls it.
 
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
 
@@ -10,7 +10,7 @@ const RESOURCE: &str = "remediationrequests";
 
 /// What one may have the right to. The rights are those that one would need to do the same in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Right {
+pub enum Right {
     /// To send signals about a namespace: `create remediationrequests`.
     Send,
     /// To look at requests and how they came about: `list remediationrequests`.
@@ -36,11 +36,20 @@ impl Right {
     }
 
     /// As a part of a sentence: `create remediationrequests`.
-    pub(super) const fn phrase(self) -> &'static str {
+    pub(super) const fn in_the_cluster(self) -> &'static str {
         match self {
             Self::Send => "create remediationrequests",
             Self::Read => "list remediationrequests",
             Self::Work => "update remediationrequests/status",
+        }
+    }
+
+    /// The same in the words of the identities file, whose verbs these begin with.
+    pub(super) const fn in_the_file(self) -> &'static str {
+        match self {
+            Self::Send => "send signals",
+            Self::Read => "read requests",
+            Self::Work => "work on requests",
         }
     }
 

@@ -1,71 +1,47 @@
 //! Bearer tokens.
 
-use std::ops::Range;
+use std::io;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
 use seawall_model::Timestamp;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use super::Denial;
+use super::credential::{MAX_SECRET, Secret};
+use super::digest::CredentialDigest;
 
-/// No cluster makes longer ones. What is longer is refused without asking.
-const MAX_TOKEN: usize = 16 * 1024;
+/// How tokens begin that are made here, so that whoever finds one knows what it is.
+const MARK: &str = "seawall_";
+
+/// A token that nobody can guess. Fails when the system has no random numbers.
+pub fn new_token() -> io::Result<String> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret)?;
+    Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(secret)))
+}
 
 /// A secret that says who somebody is. It has no `Debug`, so that no log can show it.
 #[derive(Clone)]
 pub(crate) struct BearerToken {
-    /// As it was sent. Its bytes are those that were read, so that a request does not pay for a copy.
-    header: HeaderValue,
-    /// Where in it the token is.
-    at: Range<usize>,
+    secret: Secret,
+    digest: CredentialDigest,
 }
 
-/// What a token is remembered by: nobody who reads memory or a dump finds the token.
-pub(super) type Digest = [u8; 32];
-
 impl BearerToken {
-    /// Takes the token out of the headers of a request, so that nothing behind can show it.
-    pub(super) fn take(headers: &mut HeaderMap) -> Result<Self, Denial> {
-        let http::header::Entry::Occupied(entry) = headers.entry(AUTHORIZATION) else {
-            return Err(Denial::Missing);
-        };
-        let mut values = entry.remove_entry_mult().1;
-        let first = values.next().ok_or(Denial::Missing)?;
-        if values.next().is_some() {
+    pub(super) fn of(secret: Secret) -> Result<Self, Denial> {
+        if !is_token(secret.bytes()) {
             return Err(Denial::Refused);
         }
-        Self::of(first)
-    }
-
-    fn of(header: HeaderValue) -> Result<Self, Denial> {
-        let text = header.to_str().map_err(|_| Denial::Missing)?.trim_end();
-        let (scheme, token) = text.trim_start().split_once(' ').ok_or(Denial::Missing)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Denial::Missing);
-        }
-        // Nothing comes behind it.
-        let at = text.len() - token.trim_start().len()..text.len();
-        if !is_token(&text.as_bytes()[at.clone()]) {
-            return Err(Denial::Refused);
-        }
-        Ok(Self { header, at })
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.header.as_bytes()[self.at.clone()]
+        Ok(Self { digest: CredentialDigest::of(secret.bytes()), secret })
     }
 
     pub(super) fn expose(&self) -> &str {
-        // A token is ASCII.
-        std::str::from_utf8(self.bytes()).unwrap_or_default()
+        self.secret.expose()
     }
 
-    pub(super) fn digest(&self) -> Digest {
-        Sha256::digest(self.bytes()).into()
+    pub(super) const fn digest(&self) -> CredentialDigest {
+        self.digest
     }
 
     /// When it ends by its own account; nothing when it is no JWT or does not say. Nobody vouches for that, so it may
@@ -84,48 +60,27 @@ impl BearerToken {
 }
 
 /// What RFC 6750 allows in a token.
-fn is_token(text: &[u8]) -> bool {
+pub(super) fn is_token(text: &[u8]) -> bool {
     let valid = |byte: u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
     };
     // All of them are looked at, however the first ones are: that goes many at a time.
-    (1..=MAX_TOKEN).contains(&text.len()) && text.iter().fold(true, |all, byte| all & valid(*byte))
+    (1..=MAX_SECRET).contains(&text.len()) && text.iter().fold(true, |all, byte| all & valid(*byte))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn taken(values: &[&str]) -> Result<String, &'static str> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-        }
-        let taken = BearerToken::take(&mut headers);
-        assert!(headers.is_empty(), "what was sent is not shown to anybody else");
-        match taken {
-            Ok(token) => Ok(token.expose().to_owned()),
-            Err(Denial::Missing) => Err("missing"),
-            Err(Denial::Refused) => Err("refused"),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
     fn token(text: &str) -> BearerToken {
-        BearerToken::of(HeaderValue::from_str(&format!("Bearer {text}")).unwrap()).ok().unwrap()
+        BearerToken::of(Secret::of(text)).ok().unwrap()
     }
 
     #[test]
-    fn a_token_is_taken_from_the_one_header_it_may_be_in() {
-        assert_eq!(taken(&["Bearer a.b-c_d~e+f/g=="]).as_deref(), Ok("a.b-c_d~e+f/g=="));
-        assert_eq!(taken(&["bearer   abc "]).as_deref(), Ok("abc"), "the scheme has no case");
-        for none in [&[][..], &["Basic YTpi"], &["Bearer"], &[""]] {
-            assert_eq!(taken(none), Err("missing"), "{none:?}");
-        }
-        let long = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
-        for wrong in [&["Bearer a b"][..], &["Bearer a,b"], &["Bearer a", "Bearer b"], &[long.as_str()]] {
-            assert_eq!(taken(wrong), Err("refused"));
-        }
+    fn a_new_token_is_one_and_never_the_same() {
+        let [one, other] = [new_token().unwrap(), new_token().unwrap()];
+        assert!(one.starts_with("seawall_") && one.len() == 8 + 43 && is_token(one.as_bytes()), "{one}");
+        assert_ne!(one, other);
     }
 
     #[test]

@@ -56,7 +56,11 @@ async fn without_a_token_everything_that_is_described_is_401_but_health_metrics_
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{path}");
             assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
             assert_eq!(answer.json()["type"], "urn:seawall:problem:unauthenticated");
-            assert_eq!(operation["security"], json!([{"bearer": []}, {}]), "{path}");
+            assert_eq!(
+                operation["security"],
+                json!([{"bearer": []}, {"basic": []}, {"certificate": []}, {}]),
+                "{path}"
+            );
             for status in ["401", "403"] {
                 assert!(operation["responses"].get(status).is_some(), "{path} {status}");
             }
@@ -174,7 +178,7 @@ async fn a_body_of_which_nothing_is_allowed_is_403_and_nothing_of_it_is_decided(
 #[tokio::test]
 async fn signals_without_a_namespace_of_their_own_need_the_right_in_the_fallback_namespace() {
     let api = FakeApi::with_alice(&[CREATE]);
-    let server = Server::reviewed(&api, |settings| settings.fallback_namespace = "ops".into()).await;
+    let server = Server::reviewed_at("ops", &api).await;
     let node = Alert::new("NodeDown", "", "").label("node", "n1").label("pod", "").label("namespace", "");
     let odd = alert("Not_A_Label");
     let answer = alice(&server).fire(&[node.clone(), odd.clone()]).await.unwrap();
@@ -185,7 +189,7 @@ async fn signals_without_a_namespace_of_their_own_need_the_right_in_the_fallback
     assert_eq!(api.asked(), ["who is alices", "create remediationrequests in ops", CREATE]);
 
     let api = FakeApi::with_alice(&["create remediationrequests in ops"]);
-    let server = Server::reviewed(&api, |settings| settings.fallback_namespace = "ops".into()).await;
+    let server = Server::reviewed_at("ops", &api).await;
     assert_eq!(alice(&server).fire(&[node, odd]).await.unwrap().status, 201);
     assert_eq!(server.store.signals(), 2);
 }

@@ -9,6 +9,7 @@ mod events;
 mod fake;
 mod fake_api;
 mod freshness;
+mod identities;
 mod limits;
 mod openapi;
 mod problems;

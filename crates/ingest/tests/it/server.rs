@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
-use seawall_ingest::{DrainReport, Edge, EdgeSettings, ReviewSettings, Reviewer, router, serve};
+use seawall_ingest::{
+    Authenticator, DrainReport, Edge, EdgeSettings, ReviewSettings, Reviewer, router, serve,
+};
 use seawall_model::{Clock, ManualClock, Policy};
 use seawall_telemetry::Metrics;
 use seawall_testkit::{Client, Raw, Watch};
@@ -46,20 +48,33 @@ impl Server {
         change: impl FnOnce(&mut ReviewSettings),
         edge: impl FnOnce(&mut EdgeSettings),
     ) -> Self {
-        let mut settings = ReviewSettings {
-            audience: None,
-            cache_ttl: Duration::from_secs(3600),
-            deadline: SOON,
-            fallback_namespace: "default".into(),
-        };
-        change(&mut settings);
-        let client = api.client();
-        Self::build(edge, |metrics, clock| Some(Reviewer::new(client, settings, metrics, clock))).await
+        let reviewer = reviewer(api, change);
+        Self::guarded("default", edge, |guard, metrics, clock| guard.with_reviewer(reviewer(metrics, clock)))
+            .await
+    }
+
+    /// One that lets in only whom `api` knows, and where signals without a namespace are at home in `fallback`.
+    pub async fn reviewed_at(fallback: &str, api: &FakeApi) -> Self {
+        let reviewer = reviewer(api, |_| {});
+        Self::guarded(fallback, |_| {}, |guard, metrics, clock| guard.with_reviewer(reviewer(metrics, clock)))
+            .await
+    }
+
+    /// One that lets in whom `guard` makes the authenticator know.
+    pub async fn guarded(
+        fallback: &str,
+        change: impl FnOnce(&mut EdgeSettings),
+        guard: impl FnOnce(Authenticator, &Metrics, Arc<dyn Clock>) -> Authenticator,
+    ) -> Self {
+        Self::build(change, |metrics, clock| {
+            Some(guard(Authenticator::new(fallback.into(), metrics).unwrap(), metrics, clock))
+        })
+        .await
     }
 
     async fn build(
         change: impl FnOnce(&mut EdgeSettings),
-        reviewer: impl FnOnce(&Metrics, Arc<dyn Clock>) -> Option<Reviewer>,
+        authenticator: impl FnOnce(&Metrics, Arc<dyn Clock>) -> Option<Authenticator>,
     ) -> Self {
         let mut settings = EdgeSettings::default();
         change(&mut settings);
@@ -67,8 +82,8 @@ impl Server {
         let normaliser = Normaliser::new(&NormaliserConfig::default(), &Policy::default());
         let clock = Arc::new(ManualClock::at(NOW));
         let metrics = Arc::new(Metrics::new());
-        let reviewer = reviewer(&metrics, clock.clone());
-        let edge = Edge::new(store.clone(), Arc::new(normaliser), settings, metrics, clock, reviewer);
+        let authenticator = authenticator(&metrics, clock.clone());
+        let edge = Edge::new(store.clone(), Arc::new(normaliser), settings, metrics, clock, authenticator);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, told) = oneshot::channel::<()>();
@@ -105,4 +120,16 @@ impl Server {
         self.tell_to_end();
         self.ended().await
     }
+}
+
+/// A reviewer that asks `api`.
+pub fn reviewer(
+    api: &FakeApi,
+    change: impl FnOnce(&mut ReviewSettings),
+) -> impl FnOnce(&Metrics, Arc<dyn Clock>) -> Reviewer {
+    let mut settings =
+        ReviewSettings { audience: None, cache_ttl: Duration::from_secs(3600), deadline: SOON };
+    change(&mut settings);
+    let client = api.client();
+    |metrics, clock| Reviewer::new(client, settings, metrics, clock)
 }

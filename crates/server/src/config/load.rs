@@ -172,24 +172,27 @@ impl Config {
 }
 
 fn read_file(path: &Path) -> Result<Node, ConfigError> {
-    let name = path.display().to_string();
-    let origin = file_origin(&name);
-    let fail = |message: String| ConfigError {
-        origin: Origin::File { name: name.as_str().into(), line: 0, column: 0 },
-        path: KeyPath::default(),
-        message,
-    };
-    let bytes = std::fs::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(fail(format!("is larger than {} MiB", MAX_FILE_BYTES >> 20)));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| fail("is not UTF-8 text".to_owned()))?;
-    let node = Node::from_yaml(&text, &origin)?;
+    let node = Node::from_yaml(&read_text(path)?, &file_origin(&path.display().to_string()))?;
     match node.value {
         Value::Map(_) => Ok(node),
         Value::Null => Ok(Node::empty()),
-        _ => Err(fail("a map of keys is expected at the top".to_owned())),
+        _ => Err(fault_of(path, "a map of keys is expected at the top".to_owned())),
     }
+}
+
+/// The text of a file that people write.
+pub(super) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|error| fault_of(path, format!("cannot be read: {error}")))?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(fault_of(path, format!("is larger than {} MiB", MAX_FILE_BYTES >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|_| fault_of(path, "is not UTF-8 text".to_owned()))
+}
+
+/// What is wrong with a file as a whole.
+fn fault_of(path: &Path, message: String) -> ConfigError {
+    let name = path.display().to_string().into();
+    ConfigError { origin: Origin::File { name, line: 0, column: 0 }, path: KeyPath::default(), message }
 }
 
 fn variable_layer(key: &KeyInfo, name: &str, value: &str) -> Result<Node, ConfigError> {

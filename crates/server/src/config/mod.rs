@@ -9,6 +9,7 @@
 mod address;
 mod de;
 mod error;
+mod identities;
 mod keys;
 mod load;
 mod node;
@@ -23,6 +24,7 @@ mod units;
 mod validate;
 
 pub use error::{ConfigError, ConfigErrors, KeyPath, Origin, Step};
+pub use identities::parse_identities;
 pub use keys::schema;
 pub use load::{Flags, Loaded, Sources};
 pub use reference::reference;

@@ -43,8 +43,8 @@ editors.
 
 ## Reload
 
-On `SIGHUP`, and within a few seconds of a change of the file or of a policy in `classify.policyDir`, the configuration is
-read again. `dedup`, `storm`, `classify` and `sink.store.retention` apply from the next alert on, all at once, except for
+On `SIGHUP`, and within a few seconds of a change of the file, of `auth.identitiesFile` or of a policy in `classify.policyDir`, all of it
+is read again. Identities count from the next request on. `dedup`, `storm`, `classify` and `sink.store.retention` apply from the next alert on, all at once, except for
 the keys that say otherwise. Everything else needs a restart, and the log says which changed keys wait for one. A file or
 policy with a mistake changes nothing: what was in effect stays, the log
 says what is wrong, and `seawall_config_reloads_total{outcome=\"failure\"}` counts it.

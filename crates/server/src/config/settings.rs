@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use seawall_classify::{Classifier, Known, Policies};
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
-use seawall_ingest::{EdgeSettings, EventSettings, ReviewSettings};
+use seawall_ingest::{EdgeSettings, EventSettings, Identities, ReviewSettings};
 use seawall_model::Policy;
 use seawall_sink::KubernetesSettings;
 use seawall_store::{RedisMode, RedisOptions};
@@ -27,7 +27,9 @@ pub struct Settings {
     pub normaliser: NormaliserConfig,
     pub classify: ClassifySettings,
     pub policy: Policy,
-    /// How it is found out who is asking; nothing when everybody may do everything.
+    /// Who is known by the identities file, if there is one.
+    pub identities: Option<Arc<Identities>>,
+    /// How the cluster is asked who is asking, if it is. Without either, everybody may do everything.
     pub reviews: Option<ReviewSettings>,
     /// How Kubernetes events are watched, if they are.
     pub events: Option<EventSettings>,

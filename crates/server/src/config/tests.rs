@@ -330,7 +330,8 @@ fn an_address_that_others_reach_is_refused_unless_allowed() {
             refused,
             format!(
                 "--listen: server.listen: `{listen}` can be reached by other machines, and nobody is asked who \
-                 they are; turn on `auth.kubernetes`, listen on a loopback address, or start with --allow-anonymous"
+                 they are; set `auth.identitiesFile`, turn on `auth.kubernetes`, listen on a loopback address, or start \
+                 with --allow-anonymous"
             )
         );
         assert_eq!(load("", &[], flags(true)).unwrap().warnings.len(), 1);
@@ -346,6 +347,26 @@ fn an_address_that_others_reach_is_fine_where_everybody_is_asked_who_they_are() 
     let loaded = load(file, &[], Flags::default()).unwrap();
     assert_eq!(loaded.warnings, Vec::<String>::new());
     assert!(loaded.settings.wants_cluster());
+}
+
+#[test]
+fn an_identities_file_is_read_with_the_configuration_and_opens_other_addresses() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("identities.yaml");
+    let yaml = format!("server: {{listen: '0.0.0.0:8080'}}\nauth: {{identitiesFile: {}}}", file.display());
+    let place = format!("{}: cannot be read: ", file.display());
+    let missing = message(&yaml);
+    assert!(missing.starts_with(&place), "{missing}");
+    std::fs::write(&file, "- {name: sender, bearer: [hunter2]}\n- {name: b, bearer: [t], verbs: [sned]}")
+        .unwrap();
+    let wrong = message(&yaml);
+    assert!(wrong.contains("identities.yaml:2:34: [1].verbs[0]: `sned` is not known"), "{wrong}");
+    std::fs::write(&file, "- {name: sender, bearer: [hunter2]}").unwrap();
+    let loaded = load(&yaml, &[], Flags::default()).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    assert!(!loaded.settings.wants_cluster());
+    assert_eq!(format!("{:?}", loaded.settings.identities), "Some({\"sender\"})");
+    assert!(settings("").identities.is_none());
 }
 
 #[test]

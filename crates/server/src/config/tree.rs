@@ -32,7 +32,7 @@ pub use state::{Durability, Embedded, Redis, RedisDurability, RedisMode, RedisUr
 pub struct Config {
     /// Where Seawall listens, and what it takes. Read at start only.
     pub server: Server,
-    /// Who may send and read. Read at start only.
+    /// Who may send, read and work. Keys are read at start only.
     pub auth: Auth,
     /// How often one sender may send. Read at start only.
     pub rate_limit: RateLimit,
@@ -153,6 +153,9 @@ impl Default for Timeouts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Auth {
+    /// A file that says who there is, by hashes of tokens and passwords and by names of client certificates, and who may do
+    /// what: [security.md](security.md). A change of the file counts from the next request on; another file needs a restart.
+    pub identities_file: Option<PathBuf>,
     /// Tokens of a Kubernetes cluster, and the rights that their owners have there. The API server is that of the pod's
     /// service account, else that of `KUBECONFIG`.
     pub kubernetes: KubernetesAuth,
@@ -170,6 +173,13 @@ pub struct KubernetesAuth {
     /// How long an answer of the API server is kept, and so how long it takes until a withdrawn token or right is
     /// noticed. A "no" is kept for 5 s at most, and no token is trusted beyond its own end.
     pub cache_ttl: Period,
+}
+
+impl Auth {
+    /// Whether anybody is asked who they are.
+    pub fn asks_who(&self) -> bool {
+        self.identities_file.is_some() || self.kubernetes.is_enabled()
+    }
 }
 
 impl KubernetesAuth {

@@ -44,7 +44,7 @@ pub(crate) fn validate(
         .metrics_listen
         .as_deref()
         .and_then(|address| check.address(address, "server.metricsListen"));
-    check.listeners([listen, metrics_listen], allow_anonymous, config.auth.kubernetes.is_enabled());
+    check.listeners([listen, metrics_listen], allow_anonymous, config.auth.asks_who());
     let edge = EdgeSettings {
         limits: check.limits(config),
         timeouts: check.timeouts(config),
@@ -56,7 +56,8 @@ pub(crate) fn validate(
     check.identity(config);
     let classify = check.classify(&config.classify);
     let policy = check.policy(config);
-    let reviews = check.auth(config, &policy);
+    let identities = check.identities(config);
+    let reviews = check.reviews(config);
     let events = check.sources(&config.sources);
     let state = check.state(config);
     let sink = check.sink(config);
@@ -70,6 +71,7 @@ pub(crate) fn validate(
                 normaliser: normaliser(config),
                 classify,
                 policy,
+                identities,
                 reviews,
                 events,
                 state,
@@ -184,8 +186,8 @@ impl Check<'_> {
                 self.fail(
                     path,
                     format!(
-                        "`{address}` can be reached by other machines, and nobody is asked who they are; turn on \
-                         `auth.kubernetes`, listen on a loopback address, or start with --allow-anonymous"
+                        "`{address}` can be reached by other machines, and nobody is asked who they are; set \
+                         `auth.identitiesFile`, turn on `auth.kubernetes`, listen on a loopback address, or start with --allow-anonymous"
                     ),
                 );
             }

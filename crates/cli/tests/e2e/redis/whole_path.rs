@@ -102,7 +102,8 @@ async fn two_hundred_broken_pods_are_one_resource_whatever_fails_on_the_way() {
     let worker = plane.token("agents", "worker", None, 3_600);
     let readers: Vec<_> = replicas.iter().map(|replica| replica.client().bearer(&worker)).collect();
     let credentials = scene.file("token", &plane.token("monitoring", "alertmanager", None, 3_600));
-    let options = AlertmanagerOptions { credentials_file: Some(credentials), ..Default::default() };
+    let http_config = format!("{{authorization: {{credentials_file: {}}}}}", credentials.display());
+    let options = AlertmanagerOptions { http_config: Some(http_config), ..Default::default() };
     let webhooks: Vec<_> = replicas.iter().map(|replica| replica.url("/webhook/prometheus")).collect();
     let alertmanager = Alertmanager::start_for(&scene, "alertmanager", &webhooks, &options).await;
     let exporter = Exporter::start(&crashing(0)).await;
