@@ -6,7 +6,7 @@
 //! the others waiting.
 //!
 //! ```text
-//! accept loop ─► connection (timeouts) ─► layer (request id, limits, problems, headers, metrics) ─► auth ─► route
+//! accept loop ─► [TLS] ─► connection (timeouts) ─► layer (request id, limits, problems, headers, metrics) ─► auth ─► route
 //!   signals: body within limits ─► adapter ─► StateStore::decide ─► answer
 //!   reads:   StateStore ─► pages, streams, explanations
 //! watch of Kubernetes events ─► adapter ─► StateStore::decide ─► checkpoint
@@ -21,6 +21,7 @@ mod events;
 mod health;
 mod layer;
 mod openapi;
+mod peer;
 mod problem;
 mod query;
 mod rate;
@@ -29,6 +30,7 @@ mod router;
 mod serve;
 mod settings;
 mod signals;
+mod tls;
 
 pub use auth::{Identity, ReviewSettings, Reviewer};
 pub use edge::Edge;
@@ -40,3 +42,4 @@ pub use rate::RateSettings;
 pub use router::{operations_router, router};
 pub use serve::{DrainReport, serve};
 pub use settings::{EdgeSettings, Limits, Timeouts};
+pub use tls::{Tls, TlsError, TlsFiles};

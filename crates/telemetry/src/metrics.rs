@@ -6,6 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use seawall_model::Timestamp;
 
 use crate::families::{
     AuthLabel, AuthMetrics, DecidedLabel, DurationFamily, Durations, HttpLabel, MethodLabel, OperationLabel,
@@ -37,6 +38,8 @@ pub struct Metrics {
     rate_limited: Family<ScopeLabel, Counter>,
     config_reloads: Family<OutcomeLabel, Counter>,
     policy_evaluations: Family<PolicyLabel, Counter>,
+    /// A family without labels, so that a server without TLS shows none rather than one that ended in 1970.
+    tls_not_after: Family<[(&'static str, &'static str); 0], Gauge>,
     state: StateCollector,
 }
 
@@ -67,6 +70,7 @@ impl Metrics {
             rate_limited: Family::default(),
             config_reloads: Family::default(),
             policy_evaluations: Family::default(),
+            tls_not_after: Family::default(),
             state: StateCollector::default(),
         };
         metrics.register_signals();
@@ -113,6 +117,8 @@ impl Metrics {
         registry.register("config_reloads", "Reloads of the configuration", self.config_reloads.clone());
         let help = "Evaluations of classification policies";
         registry.register("policy_evaluations", help, self.policy_evaluations.clone());
+        let help = "Until when the certificate that is served is valid, as Unix time";
+        registry.register("tls_certificate_not_after_seconds", help, self.tls_not_after.clone());
         registry.register_collector(Box::new(self.state.clone()));
     }
 
@@ -192,6 +198,11 @@ impl Metrics {
     pub fn config_reload(&self, taken: bool) {
         let outcome = if taken { "success" } else { "failure" };
         self.config_reloads.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// The certificate that new connections are served with is valid until then.
+    pub fn tls_certificate(&self, not_after: Timestamp) {
+        self.tls_not_after.get_or_create(&[]).set(not_after.as_seconds());
     }
 
     /// What came of asking a classification policy. Both are words of a fixed set.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
-use seawall_ingest::{DrainReport, Edge, EdgeSettings, ReviewSettings, Reviewer, router, serve};
+use seawall_ingest::{DrainReport, Edge, EdgeSettings, ReviewSettings, Reviewer, Tls, TlsFiles, router, serve};
 use seawall_model::{Clock, ManualClock, Policy};
 use seawall_telemetry::Metrics;
 use seawall_testkit::{Client, Raw, Watch};
@@ -23,6 +23,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub store: Arc<FakeStore>,
     pub edge: Arc<Edge>,
+    pub clock: ManualClock,
+    pub tls: Option<Arc<Tls>>,
     shutdown: Option<oneshot::Sender<()>>,
     served: JoinHandle<DrainReport>,
 }
@@ -33,7 +35,12 @@ impl Server {
     }
 
     pub async fn with(change: impl FnOnce(&mut EdgeSettings)) -> Self {
-        Self::build(change, |_, _| None).await
+        Self::build(change, None, |_, _| None).await
+    }
+
+    /// One that speaks TLS.
+    pub async fn secure(files: TlsFiles, change: impl FnOnce(&mut EdgeSettings)) -> Self {
+        Self::build(change, Some(files), |_, _| None).await
     }
 
     /// One that lets in only whom `api` knows.
@@ -54,30 +61,33 @@ impl Server {
         };
         change(&mut settings);
         let client = api.client();
-        Self::build(edge, |metrics, clock| Some(Reviewer::new(client, settings, metrics, clock))).await
+        Self::build(edge, None, |metrics, clock| Some(Reviewer::new(client, settings, metrics, clock))).await
     }
 
     async fn build(
         change: impl FnOnce(&mut EdgeSettings),
+        tls: Option<TlsFiles>,
         reviewer: impl FnOnce(&Metrics, Arc<dyn Clock>) -> Option<Reviewer>,
     ) -> Self {
         let mut settings = EdgeSettings::default();
         change(&mut settings);
         let store = Arc::new(FakeStore::default());
         let normaliser = Normaliser::new(&NormaliserConfig::default(), &Policy::default());
-        let clock = Arc::new(ManualClock::at(NOW));
+        let manual = ManualClock::at(NOW);
+        let clock: Arc<dyn Clock> = Arc::new(manual.clone());
         let metrics = Arc::new(Metrics::new());
+        let tls = tls.map(|files| Tls::open(files, clock.clone(), metrics.clone()).unwrap());
         let reviewer = reviewer(&metrics, clock.clone());
         let edge = Edge::new(store.clone(), Arc::new(normaliser), settings, metrics, clock, reviewer);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, told) = oneshot::channel::<()>();
-        let served = serve(listener, router(edge.clone()), edge.clone(), async {
+        let served = serve(listener, tls.clone(), router(edge.clone()), edge.clone(), async {
             told.await.ok();
         });
         #[allow(clippy::disallowed_methods, reason = "a test has no tracker")]
         let served = tokio::spawn(served);
-        Self { address, store, edge, shutdown: Some(shutdown), served }
+        Self { address, store, edge, clock: manual, tls, shutdown: Some(shutdown), served }
     }
 
     pub fn client(&self) -> Client {

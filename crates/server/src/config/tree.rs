@@ -5,6 +5,7 @@ mod rate;
 mod sink;
 mod sources;
 mod state;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use sink::{
     KubernetesSink, NamespacePolicy, Publish, PublishBreaker, PublishRetry, Sink, SinkKind, StoreSink,
 };
 pub use sources::{KubernetesEvents, SignalSources};
+pub use tls::ServerTls;
 pub use state::{Durability, Embedded, Redis, RedisDurability, RedisMode, RedisUrl, State, StateKind};
 
 /// Everything that `seawall serve` can be told. Every key has a default, so an empty file is a good one.
@@ -61,8 +63,11 @@ pub struct Server {
     /// Address and port for alerts and requests. An address that other machines can reach needs
     /// authentication (`auth`), or `--allow-anonymous`.
     pub listen: String,
-    /// A second address and port for `/metrics` and health alone, for example one that only the monitoring reaches.
+    /// A second address and port for `/metrics` and health alone, for example one that only the monitoring reaches. TLS
+    /// is not spoken there.
     pub metrics_listen: Option<String>,
+    /// TLS, version 1.2 or 1.3, on `listen`. The files are read again when they change.
+    pub tls: ServerTls,
     /// Addresses and networks of proxies in front of Seawall: of their requests the sender is the one that `X-Forwarded-For`
     /// names last, apart from such proxies. Nobody else's header is believed.
     pub trusted_proxies: Vec<String>,
@@ -77,6 +82,7 @@ impl Default for Server {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             metrics_listen: None,
+            tls: ServerTls::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
