@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::ports::loopback;
-use crate::{Alert, Client, Process, Samples, Scene, eventually, free_port};
+use crate::{Alert, Client, KeyPairFiles, Process, Samples, Scene, eventually, free_port};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -21,6 +21,10 @@ pub struct AlertmanagerOptions {
     pub repeat_interval: String,
     /// The file with the bearer token that it shows to its receivers.
     pub credentials_file: Option<PathBuf>,
+    /// The file with the authority that its receivers' certificates are verified against.
+    pub ca_file: Option<PathBuf>,
+    /// Who it is to its receivers.
+    pub identity: Option<KeyPairFiles>,
 }
 
 impl Default for AlertmanagerOptions {
@@ -31,13 +35,15 @@ impl Default for AlertmanagerOptions {
             group_interval: "1s".into(),
             repeat_interval: "1h".into(),
             credentials_file: None,
+            ca_file: None,
+            identity: None,
         }
     }
 }
 
 impl AlertmanagerOptions {
     fn config(&self, webhooks: &[String]) -> String {
-        let Self { group_by, group_wait, group_interval, repeat_interval, credentials_file } = self;
+        let Self { group_by, group_wait, group_interval, repeat_interval, .. } = self;
         let mut config = format!(
             "route:\n  receiver: seawall\n  group_by: [{group_by}]\n  group_wait: {group_wait}\n  \
              group_interval: {group_interval}\n  repeat_interval: {repeat_interval}\n\
@@ -45,10 +51,22 @@ impl AlertmanagerOptions {
         );
         for webhook in webhooks {
             config += &format!("  - url: {webhook}\n    send_resolved: true\n");
-            if let Some(file) = credentials_file {
-                let file = file.display();
-                config += &format!("    http_config: {{authorization: {{credentials_file: {file}}}}}\n");
-            }
+            config += &format!("    http_config: {}\n", self.http_config());
+        }
+        config
+    }
+
+    fn http_config(&self) -> Value {
+        let mut config = json!({});
+        if let Some(file) = &self.credentials_file {
+            config["authorization"] = json!({ "credentials_file": file });
+        }
+        if let Some(file) = &self.ca_file {
+            config["tls_config"]["ca_file"] = json!(file);
+        }
+        if let Some(KeyPairFiles { cert, key }) = &self.identity {
+            config["tls_config"]["cert_file"] = json!(cert);
+            config["tls_config"]["key_file"] = json!(key);
         }
         config
     }

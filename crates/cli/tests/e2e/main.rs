@@ -32,3 +32,4 @@ mod signals;
 mod storm_lives;
 mod storms;
 mod support;
+mod tls;

@@ -1,5 +1,6 @@
 mod rate;
 mod redis;
+mod tls;
 
 use proptest::prelude::*;
 

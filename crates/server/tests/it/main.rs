@@ -8,3 +8,4 @@ mod golden;
 mod life;
 mod redis;
 mod reload;
+mod tls;
