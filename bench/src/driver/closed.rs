@@ -44,11 +44,7 @@ impl<E: Exchange> Closed<'_, E> {
     }
 
     /// The same over TLS, when there is a configuration for it.
-    pub fn run_over(
-        &self,
-        tls: Option<&Arc<ClientConfig>>,
-        numbers: &mut Numbers,
-    ) -> Result<Throughput> {
+    pub fn run_over(&self, tls: Option<&Arc<ClientConfig>>, numbers: &mut Numbers) -> Result<Throughput> {
         let mut connections: Connections<E::Answer> =
             Connections::open(self.target, tls, self.connections, &self.template.buffer())?;
         let (started, cpu) = (clock::now(), thread_time());

@@ -220,10 +220,13 @@ fn tls(authorities: Option<&Path>, wanted: bool) -> anyhow::Result<ClientConfig>
     let mut roots = RootCertStore::empty();
     match authorities {
         Some(file) => {
-            let found = CertificateDer::pem_file_iter(file).with_context(|| format!("read {}", file.display()))?;
+            let found =
+                CertificateDer::pem_file_iter(file).with_context(|| format!("read {}", file.display()))?;
             for certificate in found {
                 let certificate = certificate.with_context(|| format!("read {}", file.display()))?;
-                roots.add(certificate).with_context(|| format!("{} has no authority in it", file.display()))?;
+                roots
+                    .add(certificate)
+                    .with_context(|| format!("{} has no authority in it", file.display()))?;
             }
             if roots.is_empty() {
                 bail!("{} has no certificate in it", file.display());
@@ -241,17 +244,13 @@ fn tls(authorities: Option<&Path>, wanted: bool) -> anyhow::Result<ClientConfig>
 
 /// Whether the server has shown a certificate that does not vouch for it.
 fn certificate_refused(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        // Errors of TLS come inside of errors of I/O, which hide them from the chain.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref::<TlsError>()).or_else(|| error.downcast_ref());
-        if matches!(tls, Some(TlsError::InvalidCertificate(_))) {
-            return true;
-        }
-        cause = error.source();
+    if let Some(error) = error.downcast_ref() {
+        return matches!(error, TlsError::InvalidCertificate(_));
     }
-    false
+    // What an error of I/O has inside is not its source; that is the source of what it has inside.
+    let inside = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+    let next = inside.map(|inside| inside as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    next.is_some_and(certificate_refused)
 }
 
 fn take_continue(list: &mut Value) -> Option<String> {
@@ -311,7 +310,8 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_not_there_is_said_with_what_to_do() {
         let server = format!("127.0.0.1:{}", seawall_testkit::free_port());
-        let error = Client::new(&server, None).unwrap().get::<Value>("/readyz", &Vec::new()).await.unwrap_err();
+        let error =
+            Client::new(&server, None).unwrap().get::<Value>("/readyz", &Vec::new()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(

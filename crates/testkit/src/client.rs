@@ -115,7 +115,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer, Lost> {
-        let mut request = Request::builder().method(method).uri(format!("{}://{}{path}", self.scheme, self.address));
+        let mut request =
+            Request::builder().method(method).uri(format!("{}://{}{path}", self.scheme, self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

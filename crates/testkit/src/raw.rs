@@ -46,7 +46,6 @@ impl Raw<TlsStream<TcpStream>> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
-
     /// Says whether everything could be sent: the other side may close at any time.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.0.write_all(bytes.as_ref()).await.is_ok()

@@ -269,7 +269,11 @@ async fn the_chart_is_taken_with_its_defaults_and_in_every_variant() {
     has_restricted_pods(&plane, &tls);
     speaks_tls(&tls);
     let configuration = configuration(&tls);
-    for file in ["cert: /etc/seawall/tls/tls.crt", "key: /etc/seawall/tls/tls.key", "clientCA: /etc/seawall/tls/ca.crt"] {
+    for file in [
+        "cert: /etc/seawall/tls/tls.crt",
+        "key: /etc/seawall/tls/tls.key",
+        "clientCA: /etc/seawall/tls/ca.crt",
+    ] {
         assert!(configuration.contains(file), "{configuration}");
     }
     let all = accepted(&plane, &chart("serviceMonitor: {enabled: true}"));

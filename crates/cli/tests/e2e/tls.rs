@@ -39,7 +39,8 @@ async fn certificates_are_renewed_under_load_without_one_failed_request() {
                 // Half of them keep their connection, half make a new one each time.
                 let client = if sender % 2 == 0 { kept.clone() } else { Client::secure(address, &tls) };
                 let number = sent.fetch_add(1, Ordering::Relaxed);
-                let answer = fire(&client, &Alert::new("Load", "prod", format!("web-{}", number % 100))).await;
+                let answer =
+                    fire(&client, &Alert::new("Load", "prod", format!("web-{}", number % 100))).await;
                 assert!(answer.status.is_success(), "{}", answer.text());
             }
         });
@@ -134,7 +135,11 @@ async fn the_commands_speak_tls_with_whom_they_trust() {
     assert!(trusted.said.contains("DiskFull"), "{}", trusted.said);
     let unknown = ask(&[]).await;
     assert_eq!(unknown.code, Some(1), "{}", unknown.said);
-    assert!(unknown.said.contains("is not accepted") && unknown.said.contains("--ca-file"), "{}", unknown.said);
+    assert!(
+        unknown.said.contains("is not accepted") && unknown.said.contains("--ca-file"),
+        "{}",
+        unknown.said
+    );
 }
 
 #[tokio::test]

@@ -66,8 +66,7 @@ fn timestamp(time: Time) -> Timestamp {
 }
 
 fn alternative_names(certificate: &TbsCertificateInner<Raw>) -> Result<Vec<String>, String> {
-    let extension =
-        certificate.get_extension::<SubjectAltName>().map_err(|error| error.to_string())?;
+    let extension = certificate.get_extension::<SubjectAltName>().map_err(|error| error.to_string())?;
     let names = extension.map(|(_, names)| names.0).unwrap_or_default();
     Ok(names.iter().filter_map(text).collect())
 }
@@ -92,4 +91,41 @@ fn common_names(certificate: &TbsCertificateInner<Raw>) -> impl Iterator<Item = 
         let text: DirectoryString = attribute.value.decode_as().ok()?;
         Some(text.value().into_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_testkit::{Authority, Leaf};
+    use tokio_rustls::rustls::pki_types::CertificateDer;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    fn client(leaf: Leaf) -> Client {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Authority::new(folder.path()).issue("client", leaf);
+        Client::of(&CertificateDer::from_pem_file(files.cert).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_names_its_owner_by_alternative_names_and_common_name_each_once() {
+        let names =
+            ["prometheus-0.monitoring", "spiffe://cluster/ns/monitoring", "oncall@example.com", "prometheus"];
+        let end = Timestamp::parse("2051-02-03T04:05:06Z").unwrap();
+        let known = client(Leaf::client("prometheus").alternative(&names).until(end));
+        assert_eq!(*known.names.0, names);
+        assert_eq!(known.not_after, end);
+        assert_eq!(*client(Leaf::client("näme")).names.0, ["näme"]);
+        assert_eq!(
+            *client(Leaf::serving("it")).names.0,
+            ["localhost", "127.0.0.1", "kubernetes.default.svc", "it"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        for der in [&b""[..], b"\x30", b"\x30\x03\x02\x01\x01", &[0xff; 100]] {
+            assert!(Client::of(der).is_err() && Validity::of(der).is_err(), "{der:?}");
+        }
+    }
 }

@@ -15,9 +15,13 @@ pub enum TlsError {
     BadCertificate { path: PathBuf, reason: String },
     #[error("{path} has no private key in it; one in PEM is expected (`-----BEGIN PRIVATE KEY-----`)")]
     NoKey { path: PathBuf },
-    #[error("the key in {path} is encrypted, and nobody is there to be asked for its password; write it without one")]
+    #[error(
+        "the key in {path} is encrypted, and nobody is there to be asked for its password; write it without one"
+    )]
     EncryptedKey { path: PathBuf },
-    #[error("the key in {path} cannot be used; RSA of 2048 bits or more, ECDSA (P-256, P-384) and Ed25519 can")]
+    #[error(
+        "the key in {path} cannot be used; RSA of 2048 bits or more, ECDSA (P-256, P-384) and Ed25519 can"
+    )]
     BadKey { path: PathBuf },
     #[error("the key in {key} does not belong to the certificate in {cert}")]
     Mismatch { cert: PathBuf, key: PathBuf },

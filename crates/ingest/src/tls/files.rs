@@ -136,7 +136,8 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         let path = path.to_owned();
         // Both ways of writing an encrypted key have the word in the lines around it.
         let encrypted = pem.split(|byte| *byte == b'\n').any(|line| {
-            line.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY") || line.starts_with(b"Proc-Type: 4,ENCRYPTED")
+            line.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY")
+                || line.starts_with(b"Proc-Type: 4,ENCRYPTED")
         });
         if encrypted { TlsError::EncryptedKey { path } } else { TlsError::NoKey { path } }
     })

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
-use seawall_ingest::{DrainReport, Edge, EdgeSettings, ReviewSettings, Reviewer, Tls, TlsFiles, router, serve};
+use seawall_ingest::{
+    DrainReport, Edge, EdgeSettings, ReviewSettings, Reviewer, Tls, TlsFiles, router, serve,
+};
 use seawall_model::{Clock, ManualClock, Policy};
 use seawall_telemetry::Metrics;
 use seawall_testkit::{Client, Raw, Watch};

@@ -356,20 +356,26 @@ fn what_is_wrong_with_a_file_is_said_with_its_name() {
     let pem = std::fs::read_to_string(&good.cert).unwrap();
     let key = std::fs::read_to_string(&good.key).unwrap();
     let cut = office.write("cut.crt", &pem[..pem.len() / 2]);
-    let garbled = office.write("garbled.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let garbled =
+        office.write("garbled.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let words = office.write("words.txt", "certificates are elsewhere\n");
     let sealed = key.replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE").replace("END P", "END ENCRYPTED P");
     let sealed = office.write("sealed.key", &sealed);
-    let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n";
+    let legacy =
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n";
     let legacy = office.write("legacy.key", legacy);
-    let foreign = office.write("foreign.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    let foreign =
+        office.write("foreign.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     let with = |change: &dyn Fn(&mut TlsFiles)| {
         let mut files = good.clone();
         change(&mut files);
         office.refusal(files)
     };
     for (said, expected) in [
-        (with(&|it| it.cert = office.folder.path().join("none.crt")), "none.crt cannot be read: No such file"),
+        (
+            with(&|it| it.cert = office.folder.path().join("none.crt")),
+            "none.crt cannot be read: No such file",
+        ),
         (with(&|it| it.cert = words.clone()), "words.txt has no certificate in it"),
         (with(&|it| it.cert = good.key.clone()), "serving.key has no certificate in it"),
         (with(&|it| it.cert = cut.clone()), "cut.crt has a certificate in it that cannot be read"),
@@ -410,5 +416,4 @@ async fn a_large_body_and_a_large_answer_pass_through_tls() {
     assert!(answer.status.is_success(), "{}", answer.text());
     assert_eq!(server.store.signals(), 20_000);
     assert!(client.get("/openapi.json").await.unwrap().body.len() > 10_000);
-
 }

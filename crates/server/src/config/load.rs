@@ -89,11 +89,7 @@ impl Sources {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             files.check(&clock).map_err(|error| {
                 let path = KeyPath::from(key_of(files, error.path()));
-                ConfigError {
-                    origin: loaded.given.nearest_origin(&path),
-                    path,
-                    message: error.to_string(),
-                }
+                ConfigError { origin: loaded.given.nearest_origin(&path), path, message: error.to_string() }
             })?;
         }
         Ok(loaded)

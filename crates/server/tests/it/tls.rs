@@ -34,17 +34,15 @@ impl Mount {
 async fn a_renewed_certificate_is_noticed_where_it_is_mounted_and_a_bad_one_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new(&directory.path().join("pki"));
-    let [one, two, three] =
-        ["one", "two", "three"].map(|name| authority.issue(name, Leaf::serving(name)));
+    let [one, two, three] = ["one", "two", "three"].map(|name| authority.issue(name, Leaf::serving(name)));
     let mount = Mount::new(&directory.path().join("mounted"));
     mount.show("..1", &one.cert, &one.key);
     let at = mount.0.display();
     let tls = authority.trusted(None);
     let yaml = format!("server: {{tls: {{cert: '{at}/tls.crt', key: '{at}/tls.key'}}}}\n");
     let served = Served::with_client(&yaml, |address| Client::secure(address, &tls)).await;
-    let shown = async || {
-        Raw::connect(served.client.address()).await.secure(&tls).await.unwrap().certificate()
-    };
+    let shown =
+        async || Raw::connect(served.client.address()).await.secure(&tls).await.unwrap().certificate();
     let first = shown().await;
 
     // A mistake in the configuration keeps no certificate from being renewed.

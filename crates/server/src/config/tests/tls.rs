@@ -13,8 +13,14 @@ fn written(section: &str) -> Result<super::Loaded, String> {
 #[test]
 fn a_certificate_and_a_key_belong_together_and_authorities_to_both() {
     for (section, expected) in [
-        ("cert: a", "seawall.yaml:2:15: server.tls.cert: a certificate needs its key: `server.tls.key` is missing"),
-        ("key: a", "seawall.yaml:2:14: server.tls.key: a key needs its certificate: `server.tls.cert` is missing"),
+        (
+            "cert: a",
+            "seawall.yaml:2:15: server.tls.cert: a certificate needs its key: `server.tls.key` is missing",
+        ),
+        (
+            "key: a",
+            "seawall.yaml:2:14: server.tls.key: a key needs its certificate: `server.tls.cert` is missing",
+        ),
         (
             "clientCA: a",
             "seawall.yaml:2:19: server.tls.clientCA: clients show certificates over TLS only: `server.tls.cert` is missing",
@@ -44,7 +50,10 @@ fn the_files_are_looked_at_and_what_is_wrong_is_said_where_they_are_named() {
         (section(&serving.cert, &serving.key, &none), "server.tls.clientCA"),
     ] {
         let refused = written(&section).unwrap_err();
-        assert!(refused.starts_with("seawall.yaml:2:") && refused.contains(&format!(": {key}: ")), "{refused}");
+        assert!(
+            refused.starts_with("seawall.yaml:2:") && refused.contains(&format!(": {key}: ")),
+            "{refused}"
+        );
         assert!(refused.contains("none cannot be read"), "{refused}");
     }
 }
