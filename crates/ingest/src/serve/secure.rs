@@ -66,8 +66,11 @@ fn refusing(edge: &Arc<Edge>, problem: fn() -> Problem) -> Router {
     with_edge_layers(Router::new().fallback(refuse), edge.clone())
 }
 
+/// In a place of its own: what TLS has to know is large, and is handed on several times.
+type Secured = Box<TlsStream<Observed<TcpStream>>>;
+
 enum Greeting {
-    Tls(TlsStream<Observed<TcpStream>>),
+    Tls(Secured),
     Other(TcpStream),
     /// There is nobody to talk to.
     Gone,
@@ -128,7 +131,7 @@ async fn shake_hands(stream: TcpStream, config: Arc<ServerConfig>, timing: &Arc<
     }
     let stream = Observed::new(stream, timing.clone());
     match TlsAcceptor::from(config).accept(stream).into_fallible().await {
-        Ok(stream) => Greeting::Tls(stream),
+        Ok(stream) => Greeting::Tls(Box::new(stream)),
         Err((error, stream)) => {
             tracing::debug!(%error, "TLS handshake failed");
             // Longer than that nobody needs to read why.
@@ -147,7 +150,7 @@ async fn part(mut stream: TcpStream) {
 }
 
 /// Who is at the other end; nothing when they did not say.
-fn client_of(stream: &TlsStream<Observed<TcpStream>>) -> Result<Option<Client>, ()> {
+fn client_of(stream: &Secured) -> Result<Option<Client>, ()> {
     let certificates = stream.get_ref().1.peer_certificates();
     let Some(certificate) = certificates.and_then(<[_]>::first) else { return Ok(None) };
     Client::of(certificate).map(Some).map_err(|reason| {
@@ -157,13 +160,7 @@ fn client_of(stream: &TlsStream<Observed<TcpStream>>) -> Result<Option<Client>, 
 
 /// Serves requests until the client's certificate ends: then the connection ends after the current answer, and what takes
 /// longer, such as a stream, is cut off when an answer would have to be there.
-async fn until(
-    not_after: Timestamp,
-    edge: &Edge,
-    stream: TlsStream<Observed<TcpStream>>,
-    visit: Visit,
-    ending: &Ending,
-) -> End {
+async fn until(not_after: Timestamp, edge: &Edge, stream: Secured, visit: Visit, ending: &Ending) -> End {
     let left = Duration::from_millis(u64::try_from(not_after - edge.now()).unwrap_or(0));
     let own = Ending { graceful: ending.graceful.child_token(), abrupt: ending.abrupt.child_token() };
     let lapse = async {
