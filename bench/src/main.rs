@@ -72,11 +72,12 @@ fn measure(args: &Args) -> Result<Report> {
         let saturation = saturation.map_or_else(|| Saturation::measure(&lab, &settings), Ok)?;
         cases::latency::run(&lab, &settings, saturation, &idle, &mut report)?;
     }
-    let rest: [(Case, CaseRun); 4] = [
+    let rest: [(Case, CaseRun); 5] = [
         (Case::Memory, cases::memory::run),
         (Case::Body, cases::body::run),
         (Case::Storm, cases::storm::run),
         (Case::Start, cases::start::run),
+        (Case::Tls, cases::tls::run),
     ];
     run_those(&rest, args, &lab, &settings, &mut report)?;
     measure_redis(args, &lab, &settings, &mut report)?;

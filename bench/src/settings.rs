@@ -79,6 +79,8 @@ pub enum Case {
     Storm,
     /// Start on an empty data directory.
     Start,
+    /// Single-alert POSTs over TLS beside the same without.
+    Tls,
     /// All cases of the Redis store.
     Redis,
     /// Single-alert POSTs with the Redis store beside its script alone.
@@ -132,7 +134,8 @@ impl Case {
             | Self::Memory
             | Self::Body
             | Self::Storm
-            | Self::Start => Needs::Nothing,
+            | Self::Start
+            | Self::Tls => Needs::Nothing,
         }
     }
 }

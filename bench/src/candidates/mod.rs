@@ -7,6 +7,7 @@ pub mod redis;
 pub mod script;
 pub mod seawall;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -86,6 +87,15 @@ impl Lab {
         let directory = self.directory()?;
         let server = seawall::start_with(&self.seawall, directory.path(), variables)?;
         Ok(Running { candidate: Candidate::Seawall, server, redis: None, directory })
+    }
+}
+
+impl Lab {
+    /// The same, where TLS is spoken; and where its metrics are shown without.
+    pub fn start_secure(&self, variables: &[(&str, String)]) -> Result<(Running, SocketAddr)> {
+        let directory = self.directory()?;
+        let (server, metrics) = seawall::start_secure(&self.seawall, directory.path(), variables)?;
+        Ok((Running { candidate: Candidate::Seawall, server, redis: None, directory }, metrics))
     }
 }
 

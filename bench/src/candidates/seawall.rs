@@ -24,6 +24,22 @@ pub fn start_with(binary: &Path, directory: &Path, variables: &[(&str, String)])
     serve(command, directory)
 }
 
+/// The same, where TLS is spoken, and with a second address for what is asked about it without.
+pub fn start_secure(
+    binary: &Path,
+    directory: &Path,
+    variables: &[(&str, String)],
+) -> Result<(Server, SocketAddr)> {
+    let (address, metrics) = (free_address()?, free_address()?);
+    let mut command = command(binary, directory);
+    command.arg("--data-dir").arg(directory.join("data")).args(["--listen", &address.to_string()]);
+    command.env("SEAWALL_SERVER__METRICS_LISTEN", metrics.to_string());
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    let is_ready = || control::get(metrics, "/readyz").is_ok_and(|answer| answer.status == 200);
+    let server = Server::start_until(command, address, is_ready, &directory.join("log"))?;
+    Ok((server, metrics))
+}
+
 /// As one of many replicas is started.
 pub fn start_on_redis(binary: &Path, directory: &Path, url: &str) -> Result<Server> {
     let mut command = command(binary, directory);

@@ -8,6 +8,7 @@ pub mod redis;
 pub mod start;
 pub mod storm;
 pub mod throughput;
+pub mod tls;
 
 use std::time::Duration;
 

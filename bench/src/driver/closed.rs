@@ -1,9 +1,11 @@
 //! Closed loop: every connection sends its next request as soon as the last one is answered.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tokio_rustls::rustls::ClientConfig;
 
 use super::{Answers, Connections, Exchange, PATIENCE, SCRATCH, thread_time};
 use crate::clock;
@@ -38,8 +40,13 @@ pub struct Throughput {
 
 impl<E: Exchange> Closed<'_, E> {
     pub fn run(&self, numbers: &mut Numbers) -> Result<Throughput> {
+        self.run_over(None, numbers)
+    }
+
+    /// The same over TLS, when there is a configuration for it.
+    pub fn run_over(&self, tls: Option<&Arc<ClientConfig>>, numbers: &mut Numbers) -> Result<Throughput> {
         let mut connections: Connections<E::Answer> =
-            Connections::open(self.target, self.connections, &self.template.buffer())?;
+            Connections::open(self.target, tls, self.connections, &self.template.buffer())?;
         let (started, cpu) = (clock::now(), thread_time());
         let mut run = Run::new(self, started);
         for index in 0..connections.all.len() {

@@ -1,15 +1,68 @@
 //! One kept-alive connection with the request it sends and the answer it waits for.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::{Exchange, Follow};
 use crate::payload::Numbers;
 
+/// What a request is written to.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// The handshake is over when this returns.
+    fn secure(mut socket: TcpStream, host: IpAddr, tls: Arc<ClientConfig>) -> Result<Self> {
+        let mut connection = ClientConnection::new(tls, ServerName::IpAddress(host.into()))?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket).context("the handshake failed")?;
+        }
+        Ok(Self::Tls(Box::new(StreamOwned::new(connection, socket))))
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            // Sends first what could not be sent before.
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(buffer),
+            Self::Tls(stream) => stream.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 pub struct Connection<A> {
-    stream: TcpStream,
+    stream: Stream,
     /// Which of the run's connections it is.
     place: usize,
     request: Vec<u8>,
@@ -20,16 +73,25 @@ pub struct Connection<A> {
 }
 
 impl<A: Follow> Connection<A> {
-    pub fn open(target: SocketAddr, place: usize, request: Vec<u8>) -> Result<Self> {
-        let stream = TcpStream::connect(target)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
+    pub fn open(
+        target: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        place: usize,
+        request: Vec<u8>,
+    ) -> Result<Self> {
+        let socket = TcpStream::connect(target)?;
+        socket.set_nodelay(true)?;
+        let stream = match tls {
+            None => Stream::Plain(socket),
+            Some(tls) => Stream::secure(socket, target.ip(), Arc::clone(tls))?,
+        };
+        stream.socket().set_nonblocking(true)?;
         let sent = request.len();
         Ok(Self { stream, place, request, sent, answer: A::default(), busy: false })
     }
 
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.stream.socket()
     }
 
     pub fn send(&mut self, template: &impl Exchange, numbers: &mut Numbers) -> Result<()> {

@@ -25,10 +25,12 @@ pub use response::Response;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::event::epoll;
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::payload::Numbers;
 use connection::Connection;
@@ -93,11 +95,16 @@ struct Connections<A> {
 }
 
 impl<A: Follow> Connections<A> {
-    fn open(target: SocketAddr, count: usize, buffer: &[u8]) -> Result<Self> {
+    fn open(
+        target: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        count: usize,
+        buffer: &[u8],
+    ) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut all = Vec::with_capacity(count);
         for index in 0..count {
-            let connection = Connection::open(target, index, buffer.to_vec())
+            let connection = Connection::open(target, tls, index, buffer.to_vec())
                 .with_context(|| format!("cannot open connection {index} to {target}"))?;
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
             epoll::add(&epoll, connection.stream(), epoll::EventData::new_u64(index as u64), flags)?;

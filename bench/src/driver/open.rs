@@ -59,7 +59,7 @@ impl<E: Exchange> Open<'_, E> {
         rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000))
             .context("cannot set the timer slack")?;
         let mut connections: Connections<E::Answer> =
-            Connections::open(self.target, self.connections, &self.template.buffer())?;
+            Connections::open(self.target, None, self.connections, &self.template.buffer())?;
         let (started, cpu) = (clock::now(), thread_time());
         let mut run = Run::new(self, started, connections.all.len())?;
         let (mut scratch, mut ready) = (vec![0; SCRATCH], Vec::new());

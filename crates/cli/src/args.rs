@@ -98,6 +98,9 @@ pub struct ClientOptions {
     /// A file with the bearer token to show, where the server asks for one
     #[arg(long, value_name = "FILE", env = "SEAWALL_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// A file with the authorities, in PEM, that vouch for an https server [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "SEAWALL_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
@@ -106,7 +109,7 @@ pub struct ClientOptions {
 impl ClientOptions {
     /// A client for the server, as whoever the token belongs to.
     pub fn connect(&self) -> anyhow::Result<Client> {
-        let client = Client::new(&self.server)?;
+        let client = Client::new(&self.server, self.ca_file.as_deref())?;
         match &self.token_file {
             Some(file) => client.with_token_of(file),
             None => Ok(client),

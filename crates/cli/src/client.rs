@@ -1,6 +1,7 @@
 //! The client's side of the HTTP interface, with errors a person can act on.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -9,11 +10,16 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue,
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, Error as TlsError, RootCertStore};
 
 /// Longer than a server may take for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -25,7 +31,7 @@ const PAGE: &str = "5000";
 pub struct Client {
     /// `http://127.0.0.1:8080`, without a slash at the end.
     base: String,
-    http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
+    http: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// The value of `Authorization`, which is not shown.
     authorization: Option<HeaderValue>,
 }
@@ -34,7 +40,9 @@ pub struct Client {
 pub type Parameters = Vec<(&'static str, String)>;
 
 impl Client {
-    pub fn new(server: &str) -> anyhow::Result<Self> {
+    /// `authorities` is a file with the certificates in PEM that the server's is verified against, instead of those of the
+    /// system.
+    pub fn new(server: &str, authorities: Option<&Path>) -> anyhow::Result<Self> {
         let with_scheme = match server.contains("://") {
             true => server.to_owned(),
             false => format!("http://{server}"),
@@ -42,12 +50,15 @@ impl Client {
         let base = with_scheme.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().with_context(|| format!("`{server}` is not the address of a server"))?;
         match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => bail!("`{server}`: this version speaks http only"),
+            Some("http" | "https") => {}
             _ => bail!("`{server}` is not the address of a server; write for example http://127.0.0.1:8080"),
         }
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(10)));
+        connector.enforce_http(false);
+        // Certificates are read only where they are looked at.
+        let tls = tls(authorities, uri.scheme_str() == Some("https"))?;
+        let connector = HttpsConnector::from((connector, tls));
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self { base, http, authorization: None })
     }
@@ -152,14 +163,20 @@ impl Client {
 
     fn unreachable(&self, error: hyper_util::client::legacy::Error) -> anyhow::Error {
         let base = &self.base;
+        let cause = root_cause(&error);
+        if self.base.starts_with("https:") && certificate_refused(&error) {
+            return anyhow!(
+                "the certificate of {base} is not accepted ({cause}); name the authority's with --ca-file or \
+                 SEAWALL_CA_FILE"
+            );
+        }
         if error.is_connect() {
-            let cause = root_cause(&error);
             return anyhow!(
                 "no server answers at {base} ({cause}); start one with `seawall serve`, or say where it is with \
                  --server or SEAWALL_URL"
             );
         }
-        anyhow!("the connection to {base} was lost: {}", root_cause(&error))
+        anyhow!("the connection to {base} was lost: {cause}")
     }
 
     async fn document<T: DeserializeOwned>(&self, answer: Response<Incoming>) -> anyhow::Result<T> {
@@ -197,6 +214,43 @@ impl Client {
             None => bail!("what answers at {} says {status} and does not speak like a Seawall", self.base),
         }
     }
+}
+
+fn tls(authorities: Option<&Path>, wanted: bool) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match authorities {
+        Some(file) => {
+            let found =
+                CertificateDer::pem_file_iter(file).with_context(|| format!("read {}", file.display()))?;
+            for certificate in found {
+                let certificate = certificate.with_context(|| format!("read {}", file.display()))?;
+                roots
+                    .add(certificate)
+                    .with_context(|| format!("{} has no authority in it", file.display()))?;
+            }
+            if roots.is_empty() {
+                bail!("{} has no certificate in it", file.display());
+            }
+        }
+        None if wanted => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        None => {}
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Whether the server has shown a certificate that does not vouch for it.
+fn certificate_refused(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref() {
+        return matches!(error, TlsError::InvalidCertificate(_));
+    }
+    // What an error of I/O has inside is not its source; that is the source of what it has inside.
+    let inside = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+    let next = inside.map(|inside| inside as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    next.is_some_and(certificate_refused)
 }
 
 fn take_continue(list: &mut Value) -> Option<String> {
@@ -244,18 +298,20 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_a_server_may_be_short_and_must_be_http() {
-        assert_eq!(Client::new("127.0.0.1:8080").unwrap().base, "http://127.0.0.1:8080");
-        assert_eq!(Client::new("http://seawall:80/").unwrap().base, "http://seawall:80");
-        let https = Client::new("https://seawall").unwrap_err().to_string();
-        assert_eq!(https, "`https://seawall`: this version speaks http only");
-        assert!(Client::new("http://").is_err());
+    fn the_address_of_a_server_may_be_short_and_must_be_http_or_https() {
+        assert_eq!(Client::new("127.0.0.1:8080", None).unwrap().base, "http://127.0.0.1:8080");
+        assert_eq!(Client::new("http://seawall:80/", None).unwrap().base, "http://seawall:80");
+        assert_eq!(Client::new("https://seawall/", None).unwrap().base, "https://seawall");
+        assert!(Client::new("http://", None).is_err());
+        let other = Client::new("ftp://seawall", None).unwrap_err().to_string();
+        assert!(other.contains("is not the address of a server"), "{other}");
     }
 
     #[tokio::test]
     async fn a_server_that_is_not_there_is_said_with_what_to_do() {
         let server = format!("127.0.0.1:{}", seawall_testkit::free_port());
-        let error = Client::new(&server).unwrap().get::<Value>("/readyz", &Vec::new()).await.unwrap_err();
+        let error =
+            Client::new(&server, None).unwrap().get::<Value>("/readyz", &Vec::new()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use compact_str::{CompactString, format_compact};
+use http::HeaderMap;
+use http::header::USER_AGENT;
 use parking_lot::RwLock;
 use seawall_engine::normalise::Normaliser;
 use seawall_model::{Clock, Timestamp};
@@ -200,6 +202,12 @@ impl Edge {
 
     pub(crate) fn source(&self, source: Source) -> &SourceMetrics {
         &self.sources[source as usize]
+    }
+
+    /// Whether whoever sends this takes a 4xx for the end of the matter.
+    pub(crate) fn gives_up(&self, headers: &HeaderMap) -> bool {
+        let agent = headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+        self.settings.retryable_for.iter().any(|name| agent.starts_with(name.as_bytes()))
     }
 
     pub(crate) fn next_request_id(&self) -> CompactString {

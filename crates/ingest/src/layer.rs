@@ -14,8 +14,8 @@ use compact_str::CompactString;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ use crate::auth::{Credential, Denial, Entry, identify, look};
 use crate::edge::Edge;
 use crate::places::Place;
 use crate::problem::Problem;
-use crate::serve::{Expired, Timing};
+use crate::serve::{Expired, OverTls, Timing};
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -159,6 +159,7 @@ struct Exchange {
     method: &'static str,
     route: Option<MatchedPath>,
     timing: Option<Arc<Timing>>,
+    over_tls: bool,
     began: Instant,
 }
 
@@ -174,6 +175,7 @@ impl Exchange {
             method: method_label(request.method()),
             route: request.extensions().get::<MatchedPath>().cloned(),
             timing: request.extensions().get::<Arc<Timing>>().cloned(),
+            over_tls: request.extensions().get::<OverTls>().is_some(),
             began: Instant::now(),
             edge,
         }
@@ -195,6 +197,9 @@ impl Exchange {
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.over_tls {
+            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        }
         if let Ok(id) = HeaderValue::from_str(&self.id) {
             headers.insert(X_REQUEST_ID.clone(), id);
         }

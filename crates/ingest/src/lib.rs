@@ -6,7 +6,7 @@
 //! the others waiting.
 //!
 //! ```text
-//! accept loop ─► connection (timeouts) ─► layer (request id, limits, problems, headers, metrics) ─► auth ─► route
+//! accept loop ─► [TLS] ─► connection (timeouts) ─► layer (request id, limits, problems, headers, metrics) ─► auth ─► route
 //!   signals: body within limits ─► adapter ─► StateStore::decide ─► answer
 //!   reads:   StateStore ─► pages, streams, explanations
 //! watch of Kubernetes events ─► adapter ─► StateStore::decide ─► checkpoint
@@ -32,6 +32,7 @@ mod router;
 mod serve;
 mod settings;
 mod signals;
+mod tls;
 mod turns;
 
 pub use auth::{
@@ -48,3 +49,4 @@ pub use rate::RateSettings;
 pub use router::{operations_router, router};
 pub use serve::{DrainReport, serve};
 pub use settings::{EdgeSettings, Limits, Timeouts};
+pub use tls::{Tls, TlsError, TlsFiles};

@@ -129,6 +129,17 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
     }
 
+    pub(crate) fn wants_tls() -> Self {
+        let detail = "this port speaks HTTPS, and the request came without TLS";
+        Self::new(StatusCode::BAD_REQUEST, "tls-required", "TLS is spoken here", detail)
+    }
+
+    pub(crate) fn certificate_ended() -> Self {
+        let detail =
+            "the client certificate of this connection has expired; connect again with one that has not";
+        Self::new(StatusCode::UNAUTHORIZED, "certificate-ended", "The certificate has expired", detail)
+    }
+
     pub(crate) fn internal() -> Self {
         let detail = "something went wrong inside; the log has the request id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)

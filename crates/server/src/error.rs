@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use seawall_cluster::ConnectError;
+use seawall_ingest::TlsError;
 use seawall_store::StoreError;
 
 use crate::config::ConfigErrors;
@@ -25,6 +26,8 @@ pub enum ServeError {
          `sources.kubernetesEvents` needs"
     )]
     Cluster(#[from] ConnectError),
+    #[error("speak TLS: {0}")]
+    Tls(TlsError),
     #[error("listen on {address}")]
     Listen {
         address: SocketAddr,
@@ -51,6 +54,6 @@ pub enum ServeError {
 impl ServeError {
     /// Whether what was asked for is wrong, rather than what happened.
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Cluster(_))
+        matches!(self, Self::Config(_) | Self::Cluster(_) | Self::Tls(_))
     }
 }

@@ -3,6 +3,8 @@
 //! Everything that can change without a restart changes at once or not at all: what was read is validated as a whole
 //! before any of it applies.
 
+mod certificates;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,6 +18,7 @@ use crate::config::{
     StateKind, StoreSink,
 };
 use crate::{Running, ServeError};
+use certificates::Certificates;
 
 /// How often the files are looked at. A look is a few calls to the system, follows links, and misses nothing that a mounted
 /// volume or an editor does to a file.
@@ -67,6 +70,7 @@ pub(crate) struct Reloader {
     /// The directory that was named last, also when what is in it was refused: then a better version is waited for.
     policy_dir: Option<PathBuf>,
     seen: Seen,
+    certificates: Certificates,
     hangup: Signal,
 }
 
@@ -75,9 +79,10 @@ impl Reloader {
         let policy_dir = loaded.config.classify.policy_dir.clone();
         let identities = loaded.config.auth.identities_file.as_deref();
         let seen = Seen::now(sources.file.as_deref(), identities, policy_dir.as_deref());
+        let certificates = Certificates::new(loaded.settings.tls.as_ref());
         let hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
         let current = loaded.config.clone();
-        Ok(Self { sources, started: current.clone(), current, policy_dir, seen, hangup })
+        Ok(Self { sources, started: current.clone(), current, policy_dir, seen, certificates, hangup })
     }
 
     /// Reads again whenever it is asked to, or a file has changed. Does not end.
@@ -87,10 +92,18 @@ impl Reloader {
         loop {
             tokio::select! {
                 // When nobody can send the signal any more, the file is still looked at.
-                Some(()) = self.hangup.recv() => self.reload(running),
+                Some(()) = self.hangup.recv() => {
+                    self.reload(running);
+                    if let Some(tls) = running.tls() {
+                        self.certificates.reload(tls, running.metrics());
+                    }
+                }
                 _ = looks.tick() => {
                     if self.look() != self.seen {
                         self.reload(running);
+                    }
+                    if let Some(tls) = running.tls() {
+                        self.certificates.look(tls, running.metrics());
                     }
                 }
             }

@@ -43,6 +43,7 @@ pub async fn run(
 
 fn announce(running: &Running, loaded: &Loaded) {
     let address = running.address();
+    let scheme = if running.tls().is_some() { "https" } else { "http" };
     let state = &loaded.settings.state;
     let (data, redis) = match state {
         StateSettings::Embedded { path } => {
@@ -59,7 +60,7 @@ fn announce(running: &Running, loaded: &Loaded) {
         mode = redis.map(|options| display(&options.mode)),
         cluster = running.cluster(),
         durability = redis.map(|options| display(promise(options.durability))),
-        send = %format_args!("POST http://{address}/webhook/prometheus"),
+        send = %format_args!("POST {scheme}://{address}/webhook/prometheus"),
         metrics = %running.metrics_address().unwrap_or(address),
         version = env!("CARGO_PKG_VERSION"),
         "ready"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use seawall_classify::Known;
 use seawall_cluster::Cluster;
-use seawall_ingest::{Authenticator, DrainReport, Edge, Reviewer};
+use seawall_ingest::{Authenticator, DrainReport, Edge, Reviewer, Tls, TlsFiles};
 use seawall_model::{Clock, Policy, SystemClock};
 use seawall_store::{EmbeddedOptions, EmbeddedStore, RedisStore, StateStore, StoreError};
 use seawall_telemetry::Metrics;
@@ -31,6 +31,7 @@ impl Server {
         let cluster = find_cluster(&settings).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
+        let tls = open_tls(&settings, &clock, &metrics)?;
         let publishing = Publishing::new(&settings, cluster.as_ref())?;
         let policy = publishing.policy(settings.policy.clone());
         let authenticator = authenticator(&settings, &policy, cluster.as_ref(), &metrics, &clock)?;
@@ -46,7 +47,7 @@ impl Server {
         match addresses.listen() {
             Ok(listeners) => {
                 let publisher = publishing.start(&store, &metrics, clock, &edge);
-                let parts = Parts { store, metrics, edge, known, publishing, publisher };
+                let parts = Parts { store, metrics, edge, tls, known, publishing, publisher };
                 let running = Running::spawn(&settings, parts, listeners);
                 if let Some(cluster) = cluster {
                     running.watch(cluster, &settings);
@@ -62,6 +63,16 @@ impl Server {
             }
         }
     }
+}
+
+/// Before anything is opened, so that a certificate that cannot be used leaves nothing behind.
+fn open_tls(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Tls>>, ServeError> {
+    let open = |files: &TlsFiles| Tls::open(files.clone(), Arc::clone(clock), Arc::clone(metrics));
+    settings.tls.as_ref().map(open).transpose().map_err(ServeError::Tls)
 }
 
 /// The cluster, when anything needs it. It may be away: what needs it asks for it again and again.
@@ -178,6 +189,7 @@ struct Parts {
     store: Arc<dyn StateStore>,
     metrics: Arc<Metrics>,
     edge: Arc<Edge>,
+    tls: Option<Arc<Tls>>,
     /// What the cluster says about namespaces.
     known: Arc<Known>,
     publishing: Publishing,
@@ -193,6 +205,7 @@ pub struct Running {
     store: Arc<dyn StateStore>,
     metrics: Arc<Metrics>,
     edge: Arc<Edge>,
+    tls: Option<Arc<Tls>>,
     publishing: Publishing,
     publisher: Publisher,
     /// For what is being published to end.
@@ -205,17 +218,18 @@ pub struct Running {
 
 impl Running {
     fn spawn(settings: &Settings, parts: Parts, listeners: Reserved<Bound>) -> Self {
-        let Parts { store, metrics, edge, known, publishing, publisher } = parts;
+        let Parts { store, metrics, edge, tls, known, publishing, publisher } = parts;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let Bound { listener, address } = listeners.main;
         let router = seawall_ingest::router(Arc::clone(&edge));
         let until = stop.clone().cancelled_owned();
-        let serving = tasks.spawn(seawall_ingest::serve(listener, router, Arc::clone(&edge), until));
+        let serve = seawall_ingest::serve(listener, tls.clone(), router, Arc::clone(&edge), until);
+        let serving = tasks.spawn(serve);
         let metrics_address = listeners.metrics.map(|Bound { listener, address }| {
             let router = seawall_ingest::operations_router(Arc::clone(&edge));
             let until = stop.clone().cancelled_owned();
-            tasks.spawn(seawall_ingest::serve(listener, router, Arc::clone(&edge), until));
+            tasks.spawn(seawall_ingest::serve(listener, None, router, Arc::clone(&edge), until));
             address
         });
         tasks.close();
@@ -226,6 +240,7 @@ impl Running {
             store,
             metrics,
             edge,
+            tls,
             known,
             publishing,
             publisher,
@@ -254,6 +269,11 @@ impl Running {
     /// The API server of the cluster that requests are written to, if they are.
     pub fn cluster(&self) -> Option<&str> {
         self.publishing.server()
+    }
+
+    /// What TLS is spoken with, if it is.
+    pub const fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     pub const fn metrics(&self) -> &Arc<Metrics> {

@@ -246,5 +246,7 @@ families! {
         "Reloads of the configuration";
     CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge "config_last_reload_successful" []
         "1 unless the last reload of the configuration was refused";
+    TLS_CERTIFICATE_NOT_AFTER = Gauge "tls_certificate_not_after_seconds" []
+        "Until when the certificate that is served is valid, as Unix time";
     BUILD = Info "build" [open("version")] "The version that runs";
 }

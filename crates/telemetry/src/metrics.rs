@@ -6,6 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+use seawall_model::Timestamp;
 
 use crate::catalogue::{self as families, FamilyDescription, PREFIX};
 use crate::families::{
@@ -39,6 +40,8 @@ pub struct Metrics {
     config_reloads: Family<OutcomeLabel, Counter>,
     last_reload_successful: Gauge,
     policy_evaluations: Family<PolicyLabel, Counter>,
+    /// A family without labels, so that a server without TLS shows none rather than one that ended in 1970.
+    tls_not_after: Family<[(&'static str, &'static str); 0], Gauge>,
     state: StateCollector,
 }
 
@@ -70,6 +73,7 @@ impl Metrics {
             config_reloads: Family::default(),
             last_reload_successful: Gauge::default(),
             policy_evaluations: Family::default(),
+            tls_not_after: Family::default(),
             state: StateCollector::default(),
         };
         metrics.register_signals();
@@ -103,6 +107,7 @@ impl Metrics {
         register(registry, &families::CONFIG_RELOADS, self.config_reloads.clone());
         register(registry, &families::CONFIG_LAST_RELOAD_SUCCESSFUL, self.last_reload_successful.clone());
         register(registry, &families::POLICY_EVALUATIONS, self.policy_evaluations.clone());
+        register(registry, &families::TLS_CERTIFICATE_NOT_AFTER, self.tls_not_after.clone());
         registry.register_collector(Box::new(self.state.clone()));
     }
 
@@ -200,6 +205,11 @@ impl Metrics {
         let outcome = if taken { "success" } else { "failure" };
         self.config_reloads.get_or_create(&OutcomeLabel { outcome }).inc();
         self.last_reload_successful.set(taken.into());
+    }
+
+    /// The certificate that new connections are served with is valid until then.
+    pub fn tls_certificate(&self, not_after: Timestamp) {
+        self.tls_not_after.get_or_create(&[]).set(not_after.as_seconds());
     }
 
     /// What came of asking a classification policy. Both are words of a fixed set.

@@ -19,7 +19,11 @@ pub(crate) fn to_text_format(open_metrics: &str) -> String {
             text.extend(["# HELP ", name, suffix, " ", sentence, "\n"]);
             text.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
         } else if !line.starts_with('#') {
-            text.extend([line, "\n"]);
+            // A series of a family without labels has empty braces there.
+            match line.split_once("{} ").filter(|(name, _)| !name.contains('{')) {
+                Some((name, value)) => text.extend([name, " ", value, "\n"]),
+                None => text.extend([line, "\n"]),
+            }
         }
     }
     text
@@ -32,9 +36,9 @@ mod tests {
     #[test]
     fn counters_and_infos_get_the_names_of_the_text_format() {
         let open_metrics = "# HELP a_b Help.\n# TYPE a_b counter\na_b_total{x=\"#\"} 1\n\
-             # HELP c Info.\n# TYPE c info\nc_info 1\n# HELP d Gauge.\n# TYPE d gauge\n# UNIT d seconds\nd 2\n# EOF\n";
+             # HELP c Info.\n# TYPE c info\nc_info 1\n# HELP d Gauge.\n# TYPE d gauge\n# UNIT d seconds\nd{} 2\ne{x=\"{} \"} 3\n# EOF\n";
         let text = "# HELP a_b_total Help.\n# TYPE a_b_total counter\na_b_total{x=\"#\"} 1\n\
-             # HELP c_info Info.\n# TYPE c_info gauge\nc_info 1\n# HELP d Gauge.\n# TYPE d gauge\nd 2\n";
+             # HELP c_info Info.\n# TYPE c_info gauge\nc_info 1\n# HELP d Gauge.\n# TYPE d gauge\nd 2\ne{x=\"{} \"} 3\n";
         assert_eq!(to_text_format(open_metrics), text);
     }
 }

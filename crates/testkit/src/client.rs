@@ -2,6 +2,7 @@
 //! that was never sent.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -10,14 +11,17 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use seawall_model::RemediationRequest;
 use serde_json::{Value, json};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::{Alert, Watch, eventually, webhook};
 
-type Pool = hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>;
+type Pool = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Items asked for at once when a whole list is read.
@@ -26,6 +30,7 @@ const PAGE: usize = 500;
 #[derive(Clone, Debug)]
 pub struct Client {
     address: SocketAddr,
+    scheme: &'static str,
     pool: Pool,
     /// The value of `Authorization`.
     authorization: Option<String>,
@@ -70,12 +75,30 @@ impl Answer {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
+        static NOBODY: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
+            let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions of TLS")
+                .with_root_certificates(RootCertStore::empty());
+            Arc::new(config.with_no_client_auth())
+        });
+        Self::connecting(address, "http", &NOBODY)
+    }
+
+    /// One that speaks TLS.
+    pub fn secure(address: SocketAddr, tls: &Arc<ClientConfig>) -> Self {
+        Self::connecting(address, "https", tls)
+    }
+
+    fn connecting(address: SocketAddr, scheme: &'static str, tls: &Arc<ClientConfig>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let connector = HttpsConnector::from((connector, tls.clone()));
         let pool = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .retry_canceled_requests(false)
             .build(connector);
-        Self { address, pool, authorization: None }
+        Self { address, scheme, pool, authorization: None }
     }
 
     /// The same client for somebody with this bearer token.
@@ -100,7 +123,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer, Lost> {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let mut request =
+            Request::builder().method(method).uri(format!("{}://{}{path}", self.scheme, self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

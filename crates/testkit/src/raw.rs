@@ -1,10 +1,15 @@
 //! A connection on which anything can be sent.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ProtocolVersion};
 
 /// The head of a POST to `path` with these further header lines, which end in `\r\n` each.
 pub fn request_head(path: &str, headers: &str) -> String {
@@ -13,13 +18,34 @@ pub fn request_head(path: &str, headers: &str) -> String {
 
 /// A socket without manners.
 #[derive(Debug)]
-pub struct Raw(TcpStream);
+pub struct Raw<S = TcpStream>(S);
 
 impl Raw {
     pub async fn connect(address: SocketAddr) -> Self {
         Self(TcpStream::connect(address).await.expect("a connection"))
     }
 
+    /// Speaks TLS from now on, with whoever is on loopback.
+    pub async fn secure(self, tls: &Arc<ClientConfig>) -> std::io::Result<Raw<TlsStream<TcpStream>>> {
+        let name = ServerName::IpAddress(Ipv4Addr::LOCALHOST.into());
+        TlsConnector::from(tls.clone()).connect(name.to_owned(), self.0).await.map(Raw)
+    }
+}
+
+impl Raw<TlsStream<TcpStream>> {
+    /// The certificate that the other side has shown.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        let shown = self.0.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        shown.expect("a server shows a certificate").clone().into_owned()
+    }
+
+    /// The version of TLS that is spoken.
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        self.0.get_ref().1.protocol_version()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// Says whether everything could be sent: the other side may close at any time.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.0.write_all(bytes.as_ref()).await.is_ok()

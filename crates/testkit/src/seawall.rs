@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::ports::loopback;
 use crate::redis::{RedisCluster, RedisServer, Sentinels};
-use crate::{Client, Process, Scene, eventually, free_port};
+use crate::{Authority, Client, KeyPairFiles, Process, Scene, eventually, free_port};
 
 /// Generous: a loaded machine, a build without optimisation, a log to replay.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -28,6 +30,8 @@ pub struct SeawallBuilder {
     listen: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// What its clients speak TLS with, when it does.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl SeawallBuilder {
@@ -41,6 +45,7 @@ impl SeawallBuilder {
             listen: loopback(free_port()).to_string(),
             args: Vec::new(),
             env: Vec::new(),
+            tls: None,
         }
     }
 
@@ -106,6 +111,15 @@ impl SeawallBuilder {
         self.env("KUBECONFIG", &kubeconfig.as_ref().to_string_lossy())
     }
 
+    /// Speaks TLS with these files, and is asked by clients that trust this authority.
+    pub fn tls(self, files: &KeyPairFiles, authority: &Authority) -> Self {
+        let tls = Some(authority.trusted(None));
+        let named = self
+            .env("SEAWALL_SERVER__TLS__CERT", &files.cert.to_string_lossy())
+            .env("SEAWALL_SERVER__TLS__KEY", &files.key.to_string_lossy());
+        Self { tls, ..named }
+    }
+
     fn log(&self) -> PathBuf {
         self.home.join(format!("{}.log", self.name))
     }
@@ -155,7 +169,11 @@ impl SeawallBuilder {
         let address = self.found_address(&process).await;
         // A second life listens where the first one did.
         self.listen = address.to_string();
-        let mut seawall = Seawall { recipe: self, process, client: Client::new(address) };
+        let client = match &self.tls {
+            Some(tls) => Client::secure(address, tls),
+            None => Client::new(address),
+        };
+        let mut seawall = Seawall { recipe: self, process, client };
         seawall.try_ready().await?;
         Ok(seawall)
     }
@@ -216,7 +234,8 @@ impl Seawall {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address())
+        let scheme = if self.recipe.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address())
     }
 
     /// Waits until `/readyz` answers 200; fails at once when the process has ended instead.

@@ -71,8 +71,14 @@ pub fn serve(address: SocketAddr) -> Result<()> {
             .route("/parsed", get(parsed))
             .layer(DefaultBodyLimit::disable())
             .with_state(state);
-        seawall_ingest::serve(listener, with_edge_layers(router, edge.clone()), edge, std::future::pending())
-            .await;
+        seawall_ingest::serve(
+            listener,
+            None,
+            with_edge_layers(router, edge.clone()),
+            edge,
+            std::future::pending(),
+        )
+        .await;
         Ok(())
     })
 }

@@ -49,7 +49,7 @@ fn settings(directory: &Path) -> anyhow::Result<Settings> {
 }
 
 async fn show(address: SocketAddr) -> anyhow::Result<()> {
-    let client = Client::new(&format!("http://{address}"))?;
+    let client = Client::new(&format!("http://{address}"), None)?;
     print(&format!(
         "A Seawall of its own listens on http://{address}, with its data in a temporary directory.\n\n\
          {PODS} pods of one deployment begin to crash at the same moment: {PODS} alerts, sent at once.\n\n"

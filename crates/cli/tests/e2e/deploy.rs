@@ -219,10 +219,11 @@ async fn the_manifests_are_taken_and_their_pods_are_restricted() {
         &plane.kubectl(&["kustomize", &deploy("kustomize/overlays/trial").to_string_lossy()]),
     );
     let overlay = format!(
-        "namespace: {NAMESPACE}\nresources: [{}]\ncomponents: [{}, {}]\n",
+        "namespace: {NAMESPACE}\nresources: [{}]\ncomponents: [{}, {}, {}]\n",
         from_root(scene.path(), "kustomize/base"),
         from_root(scene.path(), "kustomize/components/service-monitor"),
         from_root(scene.path(), "kustomize/components/prometheus-rule"),
+        from_root(scene.path(), "kustomize/components/tls"),
     );
     scene.file("kustomization.yaml", &overlay);
     let monitored = accepted(&plane, &plane.kubectl(&["kustomize", &scene.path().to_string_lossy()]));
@@ -235,6 +236,7 @@ async fn the_manifests_are_taken_and_their_pods_are_restricted() {
     expected.insert("Namespace");
     assert_eq!(kinds(&monitored), expected);
     assert!(!kinds(&base).contains("ServiceMonitor") && kinds(&trial).contains("StatefulSet"));
+    speaks_tls(&monitored);
     // The one whose pods are not restricted is not let in: the namespace that is shipped sees to it.
     let mut lax = one(&base, "Deployment").clone();
     lax["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] = json!(false);
@@ -245,6 +247,17 @@ async fn the_manifests_are_taken_and_their_pods_are_restricted() {
         one(&base, "Deployment")["spec"]["template"]["spec"]["containers"][0]["image"],
         "seawall:0.1.0"
     );
+}
+
+/// The Secret is where the keys of the configuration say.
+fn speaks_tls(objects: &[Value]) {
+    let pod = &one(objects, "Deployment")["spec"]["template"]["spec"];
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().expect("mounts");
+    let mount = mounts.iter().find(|mount| mount["name"] == "tls").expect("the Secret is mounted");
+    assert_eq!(mount["mountPath"], "/etc/seawall/tls");
+    let volumes = pod["volumes"].as_array().expect("volumes");
+    let volume = volumes.iter().find(|volume| volume["name"] == "tls").expect("the Secret is a volume");
+    assert_eq!(volume["secret"]["secretName"], "seawall-tls");
 }
 
 /// The way from `folder` over the root: kustomize takes no absolute path.
@@ -272,6 +285,17 @@ async fn the_chart_is_taken_with_its_defaults_and_in_every_variant() {
     let embedded = accepted(&plane, &chart("{replicas: 3, state: {kind: embedded}}"));
     let deployment = &one(&embedded, "Deployment")["spec"];
     assert_eq!((&deployment["replicas"], &deployment["strategy"]["type"]), (&json!(1), &json!("Recreate")));
+    let tls = accepted(&plane, &chart("tls: {secret: seawall-tls, clientCA: true}"));
+    has_restricted_pods(&plane, &tls);
+    speaks_tls(&tls);
+    let configuration = configuration(&tls);
+    for file in [
+        "cert: /etc/seawall/tls/tls.crt",
+        "key: /etc/seawall/tls/tls.key",
+        "clientCA: /etc/seawall/tls/ca.crt",
+    ] {
+        assert!(configuration.contains(file), "{configuration}");
+    }
     let all = accepted(&plane, &chart("{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}}"));
     assert_eq!(kinds(&all), BTreeSet::from(REPLICATED));
 }
@@ -315,6 +339,7 @@ fn values_that_make_no_sense_are_refused_and_named() {
         ("networkPolicy: {from: []}", "from"),
         ("prometheusRule: {runbook: ''}", "runbook"),
         ("policies: {environment.txt: ''}", "environment.txt"),
+        ("tls: {cert: seawall-tls}", "cert"),
     ] {
         let complaint = render_chart(&deploy("helm/seawall"), NAMESPACE, values).expect_err(values);
         assert!(complaint.contains(named), "{values}: {complaint}");

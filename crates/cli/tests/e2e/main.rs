@@ -35,3 +35,4 @@ mod signals;
 mod storm_lives;
 mod storms;
 mod support;
+mod tls;

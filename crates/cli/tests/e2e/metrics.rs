@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 
 use seawall_telemetry::FAMILIES;
 use seawall_testkit::redis::RedisServer;
-use seawall_testkit::{Alert, Client, Prometheus, SmallDisk, eventually};
+use seawall_testkit::{Alert, Authority, Client, Leaf, Prometheus, SmallDisk, eventually};
 
 use crate::kubernetes::control_plane;
 use crate::support::{SOON, fire, name_of, samples, scene};
 
-/// What only a server that loses its data, a cluster or a limit moves.
-const ELSEWHERE: [&str; 6] = [
+/// What only a server that loses its data, a cluster, a limit or TLS moves.
+const ELSEWHERE: [&str; 7] = [
     "seawall_auth",
     "seawall_auth_duration_seconds",
     "seawall_kube_api_duration_seconds",
     "seawall_kubernetes_events_watched",
     "seawall_rate_limited",
     "seawall_state_losses",
+    "seawall_tls_certificate_not_after_seconds",
 ];
 
 /// All families, without what their kind appends.
@@ -132,7 +133,9 @@ async fn what_redis_a_cluster_and_a_limit_move_moves_and_promtool_is_content() {
     let bind = ["create", "clusterrolebinding", "sender", "--clusterrole=cluster-admin"];
     plane.kubectl(&[&bind[..], &["--serviceaccount=prod:sender"]].concat());
     let recipe = scene.seawall("seawall").config(IN_A_CLUSTER).kubeconfig(plane.kubeconfig());
-    let seawall = recipe.redis(&redis).start().await;
+    let authority = Authority::new(&scene.folder("pki"));
+    let serving = authority.issue("serving", Leaf::serving("seawall"));
+    let seawall = recipe.redis(&redis).tls(&serving, &authority).start().await;
     let anonymous = seawall.client();
     let sender = anonymous.bearer(&plane.token("prod", "sender", None, 600));
     let mut moved = BTreeSet::new();

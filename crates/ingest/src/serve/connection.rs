@@ -14,14 +14,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::io::{AnswerBody, Observed, RequestBody};
+use super::secure::{self, Secure};
 use super::timing::{Timing, Verdict};
+use crate::edge::Edge;
 use crate::rate::Peer;
-use crate::settings::Timeouts;
 
 /// Bytes of a head, the request line included.
 const MAX_HEAD: usize = 64 * 1024;
@@ -48,31 +51,62 @@ pub(crate) enum End {
     Aborted,
 }
 
-/// Serves requests on `stream` until one side has had enough.
-pub(crate) async fn drive<S>(stream: S, peer: Peer, router: Router, timeouts: Timeouts, ending: Ending) -> End
+/// What requests on a connection are answered with.
+#[derive(Clone)]
+pub(super) struct Visit {
+    pub(super) router: Router,
+    pub(super) peer: Peer,
+    pub(super) timing: Arc<Timing>,
+    /// What is known of the other end where TLS is spoken.
+    pub(super) secure: Option<Arc<Secure>>,
+}
+
+/// Serves requests on `stream` until one side has had enough; over TLS where there is a configuration for it.
+pub(crate) async fn drive(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    edge: Arc<Edge>,
+    tls: Option<Arc<ServerConfig>>,
+    ending: Ending,
+) -> End {
+    let timing = Arc::new(Timing::new(edge.settings().timeouts.clone()));
+    let visit = Visit { router, peer, timing, secure: None };
+    match tls {
+        None => {
+            let stream = Observed::new(stream, visit.timing.clone());
+            exchange(stream, visit, &ending).await
+        }
+        // In a place of its own, so that connections without TLS do not carry its size.
+        Some(config) => Box::pin(secure::drive(stream, config, edge, visit, ending)).await,
+    }
+}
+
+/// Serves requests on a stream on which HTTP is spoken.
+pub(super) async fn exchange<S>(stream: S, visit: Visit, ending: &Ending) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let timing = Arc::new(Timing::new(timeouts));
-    let io = TokioIo::new(Observed::new(stream, timing.clone()));
-    let noted = timing.clone();
-    let service = service_fn(move |request| answer(router.clone(), peer, noted.clone(), request));
+    let timing = visit.timing.clone();
+    let service = service_fn(move |request| answer(visit.clone(), request));
     let mut builder = http1::Builder::new();
     // The default of 100 headers stays: setting it, even to 100, costs an allocation per request.
     builder.header_read_timeout(None).max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
-    let connection = pin!(builder.serve_connection(io, service));
-    run(connection, &timing, &ending).await
+    let connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    run(connection, &timing, ending).await
 }
 
 async fn answer(
-    mut router: Router,
-    peer: Peer,
-    timing: Arc<Timing>,
+    visit: Visit,
     mut request: Request<Incoming>,
 ) -> Result<hyper::Response<AnswerBody>, Infallible> {
+    let Visit { mut router, peer, timing, secure } = visit;
     timing.begin_request(!request.body().is_end_stream());
     request.extensions_mut().insert(timing.clone());
     request.extensions_mut().insert(peer);
+    if let Some(secure) = secure {
+        router = secure.introduce(&mut request, router);
+    }
     let noted = timing.clone();
     let request = request.map(|body| RequestBody { body, timing: noted });
     let response = router.call(request).await?;
@@ -82,7 +116,7 @@ async fn answer(
 
 /// Polls the connection until it is done, its time is up or it is told to end.
 async fn run<S, H>(
-    mut connection: Pin<&mut http1::Connection<TokioIo<Observed<S>>, H>>,
+    mut connection: Pin<&mut http1::Connection<TokioIo<S>, H>>,
     timing: &Timing,
     ending: &Ending,
 ) -> End

@@ -1,4 +1,4 @@
-//! A socket that notes when bytes move.
+//! A socket that notes when bytes move. TLS is spoken above it, so that what counts is what the other side does.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -24,6 +24,10 @@ pub(crate) struct Observed<S> {
 impl<S> Observed<S> {
     pub(crate) fn new(stream: S, timing: Arc<Timing>) -> Self {
         Self { stream, timing, lingering: false }
+    }
+
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
     }
 }
 

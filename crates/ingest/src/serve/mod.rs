@@ -1,13 +1,14 @@
 //! The accept loop, and the way out of it.
 //!
 //! ```text
-//! accept ─► connection (timeouts, one request at a time) ─► router
+//! accept ─► [TLS handshake] ─► connection (timeouts, one request at a time) ─► router
 //! shutdown ─► readiness 503 ─► drain delay ─► listener closed ─► answers say `close` ─► idle connections closed
 //!          ─► everything answered or drain time over ─► the rest aborted
 //! ```
 
 mod connection;
 mod io;
+mod secure;
 mod timing;
 
 use std::future::Future;
@@ -27,7 +28,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::edge::Edge;
 use crate::rate::Peer;
+use crate::tls::Tls;
 use connection::{End, Ending, drive};
+pub(crate) use secure::OverTls;
 pub(crate) use timing::{Expired, Timing};
 
 /// How long idle connections stay open after the listener is closed: a request that is already on its way is answered
@@ -51,6 +54,7 @@ pub struct DrainReport {
 
 struct Server {
     router: Router,
+    tls: Option<Arc<Tls>>,
     edge: Arc<Edge>,
     slots: Arc<Semaphore>,
     connections: TaskTracker,
@@ -58,10 +62,11 @@ struct Server {
     ending: Ending,
 }
 
-/// Serves `router` on `listener` until `shutdown`, then drains: requests in flight are answered, new ones are not
-/// taken, and what is not done within the drain time is cut off.
+/// Serves `router` on `listener`, over TLS where there is some, until `shutdown`, then drains: requests in flight are
+/// answered, new ones are not taken, and what is not done within the drain time is cut off.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     router: Router,
     edge: Arc<Edge>,
     shutdown: impl Future<Output = ()>,
@@ -69,6 +74,7 @@ pub async fn serve(
     let server = Server {
         slots: Arc::new(Semaphore::new(edge.settings().max_connections.max(1))),
         router,
+        tls,
         edge,
         connections: TaskTracker::new(),
         aborted: Arc::default(),
@@ -104,10 +110,11 @@ impl Server {
             tracing::debug!(%error, "connection was gone before it was served");
             return;
         }
-        let (router, timeouts) = (self.router.clone(), self.edge.settings().timeouts.clone());
+        let (router, edge) = (self.router.clone(), self.edge.clone());
+        let tls = self.tls.as_deref().map(Tls::current);
         let (ending, aborted) = (self.ending.clone(), self.aborted.clone());
         self.connections.spawn(async move {
-            if drive(stream, Peer(peer.ip()), router, timeouts, ending).await == End::Aborted {
+            if drive(stream, Peer(peer.ip()), router, edge, tls, ending).await == End::Aborted {
                 aborted.fetch_add(1, Ordering::Relaxed);
             }
             drop(slot);

@@ -11,7 +11,7 @@ use crate::settings::Timeouts;
 const BYTES_PER_SECOND: u64 = 256 * 1024;
 
 /// How long a client that is still sending a body nobody wants may take to notice the answer.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// What a connection is doing, and until when.
 ///

@@ -19,7 +19,6 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use compact_str::CompactString;
-use http::header::USER_AGENT;
 use http::{HeaderMap, StatusCode};
 use seawall_engine::normalise::Normaliser;
 use seawall_model::Timestamp;
@@ -239,8 +238,6 @@ fn parse_problem(edge: &Edge, source: Source, error: BodyError) -> Problem {
 
 /// Some senders take a 4xx for the end of the matter. What they should simply send again is a 503 for them.
 fn for_sender(edge: &Edge, problem: Problem, headers: &HeaderMap) -> Problem {
-    let agent = headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
-    let gives_up = || edge.settings().retryable_for.iter().any(|name| agent.starts_with(name.as_bytes()));
     let comes_again = matches!(problem.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-    if comes_again && gives_up() { problem.into_retryable() } else { problem }
+    if comes_again && edge.gives_up(headers) { problem.into_retryable() } else { problem }
 }

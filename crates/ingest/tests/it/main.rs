@@ -17,4 +17,5 @@ mod published;
 mod rate;
 mod reads;
 mod server;
+mod tls;
 mod watch;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
 use seawall_ingest::{
-    Authenticator, DrainReport, Edge, EdgeSettings, ReviewSettings, Reviewer, router, serve,
+    Authenticator, DrainReport, Edge, EdgeSettings, ReviewSettings, Reviewer, Tls, TlsFiles, router, serve,
 };
 use seawall_model::{Clock, ManualClock, Policy};
 use seawall_telemetry::Metrics;
@@ -25,6 +25,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub store: Arc<FakeStore>,
     pub edge: Arc<Edge>,
+    pub clock: ManualClock,
+    pub tls: Option<Arc<Tls>>,
     shutdown: Option<oneshot::Sender<()>>,
     served: JoinHandle<DrainReport>,
 }
@@ -35,7 +37,12 @@ impl Server {
     }
 
     pub async fn with(change: impl FnOnce(&mut EdgeSettings)) -> Self {
-        Self::build(change, |_, _| None).await
+        Self::build(change, None, |_, _| None).await
+    }
+
+    /// One that speaks TLS.
+    pub async fn secure(files: TlsFiles, change: impl FnOnce(&mut EdgeSettings)) -> Self {
+        Self::build(change, Some(files), |_, _| None).await
     }
 
     /// One that lets in only whom `api` knows.
@@ -66,7 +73,7 @@ impl Server {
         change: impl FnOnce(&mut EdgeSettings),
         guard: impl FnOnce(Authenticator, &Metrics, Arc<dyn Clock>) -> Authenticator,
     ) -> Self {
-        Self::build(change, |metrics, clock| {
+        Self::build(change, None, |metrics, clock| {
             Some(guard(Authenticator::new(fallback.into(), metrics).unwrap(), metrics, clock))
         })
         .await
@@ -74,25 +81,28 @@ impl Server {
 
     async fn build(
         change: impl FnOnce(&mut EdgeSettings),
+        tls: Option<TlsFiles>,
         authenticator: impl FnOnce(&Metrics, Arc<dyn Clock>) -> Option<Authenticator>,
     ) -> Self {
         let mut settings = EdgeSettings::default();
         change(&mut settings);
         let store = Arc::new(FakeStore::default());
         let normaliser = Normaliser::new(&NormaliserConfig::default(), &Policy::default());
-        let clock = Arc::new(ManualClock::at(NOW));
+        let manual = ManualClock::at(NOW);
+        let clock: Arc<dyn Clock> = Arc::new(manual.clone());
         let metrics = Arc::new(Metrics::new());
+        let tls = tls.map(|files| Tls::open(files, clock.clone(), metrics.clone()).unwrap());
         let authenticator = authenticator(&metrics, clock.clone());
         let edge = Edge::new(store.clone(), Arc::new(normaliser), settings, metrics, clock, authenticator);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, told) = oneshot::channel::<()>();
-        let served = serve(listener, router(edge.clone()), edge.clone(), async {
+        let served = serve(listener, tls.clone(), router(edge.clone()), edge.clone(), async {
             told.await.ok();
         });
         #[allow(clippy::disallowed_methods, reason = "a test has no tracker")]
         let served = tokio::spawn(served);
-        Self { address, store, edge, shutdown: Some(shutdown), served }
+        Self { address, store, edge, clock: manual, tls, shutdown: Some(shutdown), served }
     }
 
     pub fn client(&self) -> Client {

@@ -14,7 +14,7 @@ use super::node::{Key, Node, Value};
 
 /// Sections and keys of the product that this version does not have yet. Whoever writes them has read about them
 /// somewhere, and is helped more by being told so than by a guess at another key.
-const LATER: [&str; 3] = ["freshness", "tls", "otlpEndpoint"];
+const LATER: [&str; 1] = ["otlpEndpoint"];
 
 pub(crate) fn read<T: de::DeserializeOwned>(node: &Node) -> Result<T, ConfigError> {
     T::deserialize(NodeDeserializer(node)).map_err(|mut fault| {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use seawall_model::{Clock, SystemClock};
 
 use super::de;
 use super::error::{ConfigError, ConfigErrors, KeyPath, Origin, did_you_mean};
@@ -9,7 +12,7 @@ use super::keys::{KeyInfo, keys};
 use super::node::{Node, Value, file_origin};
 use super::settings::Settings;
 use super::tree::Config;
-use super::validate::{URLS, validate};
+use super::validate::{URLS, key_of, validate};
 
 /// The file that is read when nobody names one and it exists.
 const DEFAULT_FILE: &str = "seawall.yaml";
@@ -78,10 +81,18 @@ impl Sources {
         Self { file, env, flags }
     }
 
-    /// Reads and validates.
+    /// Reads and validates, with the files that the configuration names.
     pub fn load(&self) -> Result<Loaded, ConfigErrors> {
         let (config, given) = self.read()?;
-        self.validated(config, given)
+        let loaded = self.validated(config, given)?;
+        if let Some(files) = &loaded.settings.tls {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            files.check(&clock).map_err(|error| {
+                let path = KeyPath::from(key_of(files, error.path()));
+                ConfigError { origin: loaded.given.nearest_origin(&path), path, message: error.to_string() }
+            })?;
+        }
+        Ok(loaded)
     }
 
     /// Reads without validating: what is said, and where.

@@ -49,6 +49,8 @@ the keys that say otherwise. Everything else needs a restart, and the log says w
 policy with a mistake changes nothing: what was in effect stays, the log
 says what is wrong, and `seawall_config_reloads_total{outcome=\"failure\"}` counts it.
 
+The files of `server.tls` are read again on the same occasions, apart from all that: [security.md](security.md#renewal).
+
 With the Redis store, what is open lies with its namespace as long as every storm rule groups by `namespace`, and with
 its whole cluster otherwise. A reload that adds the first rule without `namespace`, or removes the last one, would move
 it and is refused as a whole: restart with the new rules and another `state.redis.keyPrefix`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use seawall_classify::{Classifier, Known, Policies};
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
-use seawall_ingest::{EdgeSettings, EventSettings, Identities, ReviewSettings};
+use seawall_ingest::{EdgeSettings, EventSettings, Identities, ReviewSettings, TlsFiles};
 use seawall_model::Policy;
 use seawall_sink::KubernetesSettings;
 use seawall_store::{RedisMode, RedisOptions};
@@ -21,6 +21,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// A second listener for metrics and health.
     pub metrics_listen: Option<SocketAddr>,
+    /// What TLS is spoken with on the first listener, if it is.
+    pub tls: Option<TlsFiles>,
     pub edge: EdgeSettings,
     /// Whether all replicas count a sender's requests together.
     pub share_limits: bool,

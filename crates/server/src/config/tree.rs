@@ -6,6 +6,7 @@ mod rate;
 mod sink;
 mod sources;
 mod state;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use sink::{
 };
 pub use sources::{KubernetesEvents, SignalSources};
 pub use state::{Durability, Embedded, Redis, RedisDurability, RedisMode, RedisUrl, State, StateKind};
+pub use tls::ServerTls;
 
 /// Everything that `seawall serve` can be told. Every key has a default, so an empty file is a good one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,11 +67,14 @@ pub struct Server {
     /// Address and port for alerts and requests. An address that other machines can reach needs
     /// authentication (`auth`), or `--allow-anonymous`.
     pub listen: String,
-    /// A second address and port for `/metrics` and health alone, for example one that only the monitoring reaches.
+    /// A second address and port for `/metrics` and health alone, for example one that only the monitoring reaches. TLS
+    /// is not spoken there.
     pub metrics_listen: Option<String>,
     /// Addresses and networks of proxies in front of Seawall: of their requests the sender is the one that `X-Forwarded-For`
     /// names last, apart from such proxies. Nobody else's header is believed.
     pub trusted_proxies: Vec<String>,
+    /// TLS, version 1.2 or 1.3, on `listen`. The files are read again when they change.
+    pub tls: ServerTls,
     /// What is taken at most; more is answered 413, or 503 when waiting helps.
     pub limits: Limits,
     /// How long each step may take.
@@ -82,6 +87,7 @@ impl Default for Server {
             listen: "127.0.0.1:8080".to_owned(),
             metrics_listen: None,
             trusted_proxies: Vec::new(),
+            tls: ServerTls::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }

@@ -7,6 +7,7 @@ mod rate;
 mod sink;
 mod sources;
 mod state;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use super::tree::{Config, LogFormat, LogLevel, Rule, StateKind};
 use super::units::{Period, Size};
 
 pub(crate) use state::URLS;
+pub(crate) use tls::key_of;
 
 /// Names of rules are values of labels of metrics and requests.
 const MAX_RULE_NAME: usize = 63;
@@ -45,6 +47,7 @@ pub(crate) fn validate(
         .as_deref()
         .and_then(|address| check.address(address, "server.metricsListen"));
     check.listeners([listen, metrics_listen], allow_anonymous, config.auth.asks_who());
+    let tls = check.tls(&config.server.tls);
     let edge = EdgeSettings {
         limits: check.limits(config),
         timeouts: check.timeouts(config),
@@ -66,6 +69,7 @@ pub(crate) fn validate(
             let settings = Settings {
                 listen,
                 metrics_listen,
+                tls,
                 edge,
                 share_limits: config.rate_limit.shared,
                 normaliser: normaliser(config),

@@ -9,3 +9,4 @@ mod life;
 mod metrics;
 mod redis;
 mod reload;
+mod tls;

@@ -12,19 +12,23 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// A change of the file is seen within two seconds; the rest is for slow machines.
-const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// A server with a configuration file, as `seawall serve` runs it.
-struct Served {
+pub struct Served {
     _directory: TempDir,
     file: PathBuf,
-    client: Client,
+    pub client: Client,
     end: oneshot::Sender<()>,
     task: JoinHandle<Result<(), ServeError>>,
 }
 
 impl Served {
-    async fn with(yaml: &str) -> Self {
+    pub async fn with(yaml: &str) -> Self {
+        Self::with_client(yaml, Client::new).await
+    }
+
+    pub async fn with_client(yaml: &str, client: impl FnOnce(SocketAddr) -> Client) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("seawall.yaml");
         std::fs::write(&file, yaml).unwrap();
@@ -41,23 +45,23 @@ impl Served {
             let announce = |running: &seawall_server::Running| ready.send(running.address()).unwrap();
             run(sources, loaded, announce, async move { ended.await.unwrap_or_default() }).await
         });
-        let client = Client::new(address.await.unwrap());
+        let client = client(address.await.unwrap());
         Self { _directory: directory, file, client, end, task }
     }
 
     /// Replaces the file in one step, as editors and mounted volumes do.
-    fn write(&self, yaml: &str) {
+    pub fn write(&self, yaml: &str) {
         let next = self.file.with_extension("next");
         std::fs::write(&next, yaml).unwrap();
         std::fs::rename(&next, &self.file).unwrap();
     }
 
-    async fn reloads(&self, outcome: &str) -> f64 {
+    pub async fn reloads(&self, outcome: &str) -> f64 {
         let text = self.client.get("/metrics").await.unwrap().text();
         Samples::parse(&text).sum("seawall_config_reloads_total", &[&format!("outcome=\"{outcome}\"")])
     }
 
-    async fn until_reloads(&self, outcome: &str, count: f64) {
+    pub async fn until_reloads(&self, outcome: &str, count: f64) {
         eventually(SOON, || async {
             let reloads = self.reloads(outcome).await;
             if reloads >= count { Ok(()) } else { Err(format!("{reloads} reloads: {outcome}")) }
@@ -71,7 +75,7 @@ impl Served {
         answer.json()["results"][1]["isStorm"] == true
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.end.send(()).unwrap();
         self.task.await.unwrap().unwrap();
     }

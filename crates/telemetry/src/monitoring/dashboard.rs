@@ -9,6 +9,7 @@ use crate::catalogue::{
     PUBLISH_PENDING, RATE_LIMITED, REQUESTS_AVOIDED, REQUESTS_OPEN, REQUESTS_PUBLISHED, SIGNALS_RECEIVED,
     SIGNALS_REJECTED, STATE_AVAILABLE, STATE_ERRORS, STATE_LOSSES, STATE_OPERATION_DURATION,
     STATE_OUTAGE_SECONDS, STATE_OUTAGES, STORM_MEMBERS, STORMS_OPEN, STORMS_STARTED,
+    TLS_CERTIFICATE_NOT_AFTER,
 };
 
 /// Columns of a dashboard, by Grafana's own measure.
@@ -155,6 +156,11 @@ fn rows() -> [(&'static str, Vec<Panel>); 6] {
                         ("last one taken", format!("min({CONFIG_LAST_RELOAD_SUCCESSFUL}{{job=~\"$job\"}})")),
                         ("events watched", format!("max({KUBERNETES_EVENTS_WATCHED}{{job=~\"$job\"}})")),
                     ],
+                ),
+                panel(
+                    "The certificate is valid for",
+                    "s",
+                    [("{{instance}}", format!("{TLS_CERTIFICATE_NOT_AFTER}{{job=~\"$job\"}} - time()"))],
                 ),
                 panel(
                     "Versions",

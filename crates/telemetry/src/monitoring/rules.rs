@@ -4,7 +4,7 @@ use super::{NOT_THE_SENDERS_FAULT, REFUSALS};
 use crate::catalogue::{
     AUTH, BUILD, CONFIG_LAST_RELOAD_SUCCESSFUL, HTTP_REQUESTS, KUBERNETES_EVENTS_WATCHED, PUBLISH_ERRORS,
     PUBLISH_OLDEST_PENDING, RATE_LIMITED, SIGNALS_RECEIVED, SIGNALS_REJECTED, STATE_AVAILABLE, STATE_LOSSES,
-    STATE_OUTAGES, STORMS_OPEN,
+    STATE_OUTAGES, STORMS_OPEN, TLS_CERTIFICATE_NOT_AFTER,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +199,15 @@ fn operation() -> Vec<Rule> {
             severity: Severity::Warning,
             summary: "A changed configuration or policy was refused.",
             description: "What was in effect stays in effect, and alerts are decided by it. A restart would fail.",
+        },
+        Rule {
+            alert: "SeawallCertificateExpires",
+            expr: format!("min by ({OF}) ({TLS_CERTIFICATE_NOT_AFTER}) - time() < 7 * 86400"),
+            lasting: "10m",
+            severity: Severity::Warning,
+            summary: "The certificate that is served ends in less than seven days.",
+            description: "Nothing is lost yet. When it has ended, senders that verify it deliver nothing; what they repeat until there \
+                is a new one is taken then.",
         },
         Rule {
             alert: "SeawallEventsNotWatched",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use seawall_model::{DecisionKind, Severity};
+use seawall_model::{DecisionKind, Severity, Timestamp};
 use seawall_telemetry::{AuthOutcome, DecisionLabel, FAMILIES, FamilyKind, Metrics, StateSnapshot};
 
 fn metrics_that_have_moved() -> Metrics {
@@ -32,6 +32,7 @@ fn metrics_that_have_moved() -> Metrics {
     auth.reviewed(0.002);
     metrics.rate_limited("client");
     metrics.policy_evaluation("priority", "ok");
+    metrics.tls_certificate(Timestamp::from_millis(1_795_238_955_999));
     metrics.set_state_source(|| StateSnapshot {
         store: "embedded",
         sink: "store",
@@ -91,6 +92,7 @@ fn every_family_of_the_contract_is_shown_with_its_name_and_labels() {
         "seawall_config_reloads_total{outcome=\"success\"} 1",
         "seawall_config_reloads_total{outcome=\"failure\"} 0",
         "seawall_config_last_reload_successful 1",
+        "seawall_tls_certificate_not_after_seconds 1795238955",
         "seawall_policy_evaluations_total{policy=\"priority\",outcome=\"ok\"} 1",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is missing in\n{text}");

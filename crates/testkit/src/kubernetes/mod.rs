@@ -7,7 +7,6 @@
 //! FakeApi ─────── RemediationRequests and namespaces, faults, and a history of what was written
 //! ```
 
-mod certificates;
 mod fake;
 mod kubectl;
 mod plane;

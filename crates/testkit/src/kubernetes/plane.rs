@@ -10,10 +10,9 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::ServiceAccount;
-use super::certificates::Authority;
 use super::programs::{etcd, program};
 use crate::ports::loopback;
-use crate::{Process, Scene, eventually, free_port};
+use crate::{Authority, Leaf, Process, Scene, eventually, free_port};
 
 /// Generous: it takes a second on a machine that does nothing else.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -60,8 +59,8 @@ impl ControlPlaneBuilder {
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> ControlPlane {
         let authority = Authority::new(&self.pki());
-        authority.serving("apiserver");
-        authority.client(ADMIN, "system:masters");
+        authority.issue("apiserver", Leaf::serving("apiserver"));
+        authority.issue(ADMIN, Leaf::client(ADMIN).group("system:masters"));
         authority.signing_key("accounts");
         let folder = self.pki();
         let file = |name: &str| folder.join(name).to_string_lossy().into_owned();

@@ -56,6 +56,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* seawall.yaml: what the chart knows, and over it what `config` says. */}}
 {{- define "seawall.config" -}}
 {{- $server := dict "listen" "0.0.0.0:8080" "metricsListen" "0.0.0.0:9090" "timeouts" (dict "drainDelay" "5s") -}}
+{{- if .Values.tls.secret -}}
+{{- $tls := dict "cert" "/etc/seawall/tls/tls.crt" "key" "/etc/seawall/tls/tls.key" -}}
+{{- if .Values.tls.clientCA }}{{ $_ := set $tls "clientCA" "/etc/seawall/tls/ca.crt" }}{{ end -}}
+{{- $_ := set $server "tls" $tls -}}
+{{- end -}}
 {{- $state := dict "kind" .Values.state.kind -}}
 {{- if eq .Values.state.kind "redis" -}}
 {{- $redis := dict "urls" .Values.state.redis.urls "mode" .Values.state.redis.mode -}}
