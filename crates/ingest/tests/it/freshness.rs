@@ -14,7 +14,7 @@ async fn send(server: &Server, path: &str, time: Option<i64>) -> StatusCode {
         "/webhook/k8s-event" | "/api/v1/signals/kubernetes-event" => r#"{"type":"Warning","reason":"BackOff",
             "involvedObject":{"kind":"Pod","namespace":"prod","name":"web-1"}}"#
             .into(),
-        _ => webhook(&[Alert::new("Crash", "prod", "web-1")]).into(),
+        _ => webhook(&[Alert::new("Crash", "prod", "web-1")]),
     };
     let time = time.map(|time| time.to_string());
     let mut headers = vec![("content-type", "application/json")];
