@@ -82,7 +82,10 @@ fn the_lease_of_events_lasts_whole_seconds_and_at_least_three() {
 #[test]
 fn keys_and_values_of_later_versions_are_named_as_such() {
     for (yaml, expected) in [
-        ("freshness: {}\n", "seawall.yaml:1:1: freshness: this key is not available in this version"),
+        (
+            "telemetry:\n  otlpEndpoint: http://localhost:4318\n",
+            "seawall.yaml:2:3: telemetry.otlpEndpoint: this key is not available in this version",
+        ),
         (
             "state:\n  kind: reddis\n",
             "seawall.yaml:2:9: state.kind: `reddis` is not known; did you mean `redis`?",
