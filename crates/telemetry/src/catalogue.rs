@@ -88,8 +88,10 @@ const RULE: LabelDescription = open("rule");
 const STORE: LabelDescription = fixed("store", &["embedded", "redis"]);
 const SINK: LabelDescription = fixed("sink", &["store", "kubernetes"]);
 const ROUTE: LabelDescription = open("route");
-const AUTH_METHOD: LabelDescription =
-    fixed("method", &["access_review", "basic", "certificate", "static_bearer", "token_review"]);
+const AUTH_METHOD: LabelDescription = fixed(
+    "method",
+    &["access_review", "basic", "certificate", "static_access", "static_bearer", "token_review"],
+);
 
 /// Failures of a state store.
 const STORE_CLASSES: LabelDescription = fixed(

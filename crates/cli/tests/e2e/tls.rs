@@ -182,3 +182,44 @@ async fn metrics_on_a_listener_of_their_own_are_plain_and_tell_until_when_the_ce
         assert_eq!(until, 67_090_118_400.0);
     }
 }
+
+#[tokio::test]
+async fn a_certificate_says_who_sends_and_what_they_may_send_about() {
+    let scene = scene().await;
+    let (authority, serving) = office(&scene);
+    scene.file(
+        "identities.yaml",
+        "- {name: eu, certificate: alertmanager-eu.monitoring, namespaces: [prod]}\n\
+         - {name: reader, certificate: reader.monitoring, verbs: [read]}\n",
+    );
+    let seawall = scene
+        .seawall("seawall")
+        .config("auth: {identitiesFile: identities.yaml}")
+        .tls(&serving, &authority)
+        .env("SEAWALL_SERVER__TLS__CLIENT_CA", &authority.cert().to_string_lossy())
+        .start()
+        .await;
+    let webhook = seawall.url("/webhook/prometheus");
+    let known = authority.issue("eu", Leaf::client("alertmanager-eu.monitoring"));
+    let other = authority.issue("other", Leaf::client("alertmanager-us.monitoring"));
+    let reader = authority.issue("reader", Leaf::client("reader.monitoring"));
+
+    let unknown =
+        Alertmanager::start(&scene, "unknown", &webhook, &with_certificate(&authority, &other)).await;
+    unknown.post(&[Alert::new("DiskFull", "prod", "lost")]).await;
+    let sender = Alertmanager::start(&scene, "eu", &webhook, &with_certificate(&authority, &known)).await;
+    sender.post(&[Alert::new("DiskFull", "prod", "db-0"), Alert::new("DiskFull", "secret", "db-0")]).await;
+    let reader = Client::secure(seawall.address(), &authority.trusted(Some(&reader)));
+    requests_in(&reader, "prod", 1).await;
+    eventually(PATIENCE, || async {
+        let failed = (unknown.deliveries().await.1, sender.deliveries().await.1);
+        if failed.0 > 0 && failed.1 > 0 { Ok(()) } else { Err(format!("{failed:?}")) }
+    })
+    .await;
+    let requests = reader.requests("").await;
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    assert_eq!(requests[0].spec.target_resource.name, "db-0");
+    // Whoever may read may not send, and without a certificate nobody may do anything.
+    assert_eq!(fire(&reader, &Alert::new("DiskFull", "prod", "db-1")).await.status, 403);
+    assert_eq!(seawall.client().get("/api/v1/requests").await.expect("an answer").status, 401);
+}

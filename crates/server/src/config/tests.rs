@@ -370,6 +370,12 @@ fn an_identities_file_is_read_with_the_configuration_and_opens_other_addresses()
     assert!(!loaded.settings.wants_cluster());
     assert_eq!(format!("{:?}", loaded.settings.identities), "Some({\"sender\"})");
     assert!(settings("").identities.is_none());
+    std::fs::write(&file, "- {name: sender, certificate: sender.monitoring}").unwrap();
+    let warnings = load(&yaml, &[], Flags::default()).unwrap().warnings;
+    assert!(
+        matches!(&*warnings, [one] if one.contains("`sender` cannot show a certificate; `server.tls.clientCA` is missing")),
+        "{warnings:?}"
+    );
 }
 
 #[test]

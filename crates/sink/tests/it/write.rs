@@ -63,8 +63,11 @@ async fn a_field_that_somebody_else_owns_is_left_to_them_and_reported() {
     eventually(SOON, || async { scene.errors("foreign_manager").then_some(()).ok_or("not reported yet") })
         .await;
     assert_eq!(scene.object(&place)["spec"]["environment"], "theirs");
-    let problem = scene.sink().health().problem.unwrap();
-    assert!(problem.contains("environment"), "{problem}");
+    eventually(SOON, || async {
+        let problem = scene.sink().health().problem.unwrap_or_default();
+        if problem.contains("environment") { Ok(()) } else { Err(problem) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -16,7 +16,17 @@ impl Check<'_> {
     /// Nothing without a file, or when it cannot be used, which is noted with the place in it.
     pub(super) fn identities(&mut self, config: &Config) -> Option<Arc<Identities>> {
         match read_identities(config.auth.identities_file.as_deref()?) {
-            Ok(identities) => Some(Arc::new(identities)),
+            Ok(identities) => {
+                let shows_nothing = config.server.tls.client_ca.is_none();
+                for known in identities.0.iter().filter(|it| shows_nothing && it.certificate.is_some()) {
+                    let name = &known.name;
+                    self.warn(
+                        "auth.identitiesFile",
+                        &format!("`{name}` cannot show a certificate; `server.tls.clientCA` is missing"),
+                    );
+                }
+                Some(Arc::new(identities))
+            }
             Err(errors) => {
                 self.errors.extend(errors.0);
                 None
