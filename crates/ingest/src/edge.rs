@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::EdgeSettings;
+use crate::audit::AuditLog;
 use crate::auth::{Authenticator, Identities};
 use crate::events::EventsStatus;
 use crate::places::{Place, Places};
@@ -38,6 +39,8 @@ pub struct Edge {
     store: Arc<dyn StateStore>,
     /// Where requests exist besides the store; nothing when they live there alone.
     sink: Arc<OnceLock<Arc<dyn Sink>>>,
+    /// Where decisions are recorded; nothing when they are not.
+    audit: OnceLock<Arc<AuditLog>>,
     normaliser: RwLock<Arc<Normaliser>>,
     settings: EdgeSettings,
     metrics: Arc<Metrics>,
@@ -92,6 +95,7 @@ impl Edge {
             rate: RateLimiter::new(settings.rate.clone()),
             places: Places::new(settings.limits.concurrent_requests),
             turns: Arc::default(),
+            audit: OnceLock::new(),
             normaliser: RwLock::new(normaliser),
             settings,
             metrics,
@@ -123,6 +127,17 @@ impl Edge {
         if self.sink.set(sink).is_err() {
             tracing::error!("there is a sink already; the second one is not asked");
         }
+    }
+
+    /// What is decided is recorded there. To be said before the first request, and once.
+    pub fn set_audit(&self, audit: Arc<AuditLog>) {
+        if self.audit.set(audit).is_err() {
+            tracing::error!("there is an audit log already; nothing is written to the second one");
+        }
+    }
+
+    pub(crate) fn audit(&self) -> Option<&Arc<AuditLog>> {
+        self.audit.get()
     }
 
     /// Senders are limited for all replicas together. To be said before the first request, and once.

@@ -13,6 +13,7 @@
 //! ```
 
 pub mod adapters;
+mod audit;
 mod auth;
 mod body;
 mod detach;
@@ -35,6 +36,7 @@ mod signals;
 mod tls;
 mod turns;
 
+pub use audit::{AuditLog, AuditSettings};
 pub use auth::{
     Authenticator, CredentialDigest, CredentialError, Grants, Identities, Identity, IdentityEntry,
     NamespacePattern, PasswordHash, ReviewSettings, Reviewer, Right, new_token, read_authorization,

@@ -1,6 +1,7 @@
 //! Why the server could not start.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use seawall_cluster::ConnectError;
 use seawall_ingest::TlsError;
@@ -26,6 +27,12 @@ pub enum ServeError {
          `sources.kubernetesEvents` needs"
     )]
     Cluster(#[from] ConnectError),
+    #[error("open the audit log {}", file.display())]
+    Audit {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("speak TLS: {0}")]
     Tls(TlsError),
     #[error("listen on {address}")]

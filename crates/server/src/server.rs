@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use seawall_classify::Known;
 use seawall_cluster::Cluster;
-use seawall_ingest::{Authenticator, DrainReport, Edge, Reviewer, Tls, TlsFiles};
+use seawall_ingest::{AuditLog, Authenticator, DrainReport, Edge, Reviewer, Tls, TlsFiles};
 use seawall_model::{Clock, Policy, SystemClock};
 use seawall_store::{EmbeddedOptions, EmbeddedStore, RedisStore, StateStore, StoreError};
 use seawall_telemetry::Metrics;
@@ -32,6 +32,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let tls = open_tls(&settings, &clock, &metrics)?;
+        let audit = open_audit(&settings)?;
         let publishing = Publishing::new(&settings, cluster.as_ref())?;
         let policy = publishing.policy(settings.policy.clone());
         let authenticator = authenticator(&settings, &policy, cluster.as_ref(), &metrics, &clock)?;
@@ -44,10 +45,13 @@ impl Server {
         if let Some(limits) = Arc::clone(&store).shared_limits().filter(|_| settings.share_limits) {
             edge.share_limits(limits);
         }
+        if let Some(audit) = &audit {
+            edge.set_audit(Arc::clone(audit));
+        }
         match addresses.listen() {
             Ok(listeners) => {
                 let publisher = publishing.start(&store, &metrics, clock, &edge);
-                let parts = Parts { store, metrics, edge, tls, known, publishing, publisher };
+                let parts = Parts { store, metrics, edge, tls, audit, known, publishing, publisher };
                 let running = Running::spawn(&settings, parts, listeners);
                 if let Some(cluster) = cluster {
                     running.watch(cluster, &settings);
@@ -73,6 +77,13 @@ fn open_tls(
 ) -> Result<Option<Arc<Tls>>, ServeError> {
     let open = |files: &TlsFiles| Tls::open(files.clone(), Arc::clone(clock), Arc::clone(metrics));
     settings.tls.as_ref().map(open).transpose().map_err(ServeError::Tls)
+}
+
+/// Before anything is opened, too.
+fn open_audit(settings: &Settings) -> Result<Option<Arc<AuditLog>>, ServeError> {
+    let Some(audit) = settings.audit.clone() else { return Ok(None) };
+    let file = audit.file.clone();
+    AuditLog::open(audit).map(Some).map_err(|source| ServeError::Audit { file, source })
 }
 
 /// The cluster, when anything needs it. It may be away: what needs it asks for it again and again.
@@ -190,6 +201,7 @@ struct Parts {
     metrics: Arc<Metrics>,
     edge: Arc<Edge>,
     tls: Option<Arc<Tls>>,
+    audit: Option<Arc<AuditLog>>,
     /// What the cluster says about namespaces.
     known: Arc<Known>,
     publishing: Publishing,
@@ -206,6 +218,7 @@ pub struct Running {
     metrics: Arc<Metrics>,
     edge: Arc<Edge>,
     tls: Option<Arc<Tls>>,
+    audit: Option<Arc<AuditLog>>,
     publishing: Publishing,
     publisher: Publisher,
     /// For what is being published to end.
@@ -218,7 +231,7 @@ pub struct Running {
 
 impl Running {
     fn spawn(settings: &Settings, parts: Parts, listeners: Reserved<Bound>) -> Self {
-        let Parts { store, metrics, edge, tls, known, publishing, publisher } = parts;
+        let Parts { store, metrics, edge, tls, audit, known, publishing, publisher } = parts;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let Bound { listener, address } = listeners.main;
@@ -241,6 +254,7 @@ impl Running {
             metrics,
             edge,
             tls,
+            audit,
             known,
             publishing,
             publisher,
@@ -312,6 +326,10 @@ impl Running {
         self.stop.cancel();
         let report = self.serving.await?;
         self.tasks.wait().await;
+        // Whatever was decided has been recorded by now, or waits in line.
+        if let Some(audit) = &self.audit {
+            audit.close().await;
+        }
         // Senders may have waited until now for their requests to exist. What is not published then is remembered.
         self.publisher.stop(self.drain).await;
         self.store.close().await.map_err(|source| ServeError::Close { store: self.store_name, source })?;

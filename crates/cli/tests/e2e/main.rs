@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a step that fails here is a test that fails")]
 
 mod alertmanager;
+mod audit;
 mod authentication;
 mod books;
 mod classification;

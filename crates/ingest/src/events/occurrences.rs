@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::counts::News;
 use crate::adapters::{self, BodyError, Item, Normaliser, ParsedBody};
+use crate::audit::{Context, Subject, decided};
 use crate::edge::Edge;
 use crate::signals::{Source, Summary, ask_store, count_decided, count_received};
 
@@ -74,6 +75,12 @@ async fn persist(edge: &Arc<Edge>, step: Vec<Signal>, stop: &CancellationToken) 
                 let mut summary = Summary::default();
                 decisions.iter().for_each(|decision| summary.count(decision.kind));
                 count_decided(edge, SOURCE, &summary, &decisions);
+                if let Some(audit) = edge.audit() {
+                    let subjects: Vec<_> = step.iter().map(Subject::of).collect();
+                    let context =
+                        Context { time: edge.now(), source: SOURCE, request_id: None, sender: None };
+                    audit.write(decided(context, &subjects, &decisions)).await;
+                }
                 return true;
             }
             Err(error) if error.is_retryable() => {

@@ -7,6 +7,7 @@
 mod client;
 mod local;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
@@ -67,6 +68,15 @@ pub(crate) enum Sender {
     Identity(CompactString),
     /// An IPv6 address stands for its /64, which is one customer's.
     Client(IpAddr),
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity(user) => f.write_str(user),
+            Self::Client(address) => address.fmt(f),
+        }
+    }
 }
 
 impl Sender {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::answer::{AnswerWriter, Echo, Outcome, Summary};
 use super::{Arrival, Source};
 use crate::adapters::{Item, ParsedBody};
+use crate::audit::{self, Context, Subject, decided, refused};
 use crate::auth::Forbidden;
 use crate::edge::{Edge, Held};
 use crate::problem::Problem;
@@ -90,6 +91,22 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// What the audit log says of alerts that are not decided.
+    fn refused<'a>(&'a self, context: Context<'a>) -> impl Iterator<Item = audit::Entry<'a>> {
+        let suppressed = self.entries.iter().filter_map(|(_, entry)| match entry {
+            Entry::Suppressed(reason) => Some(reason.as_str()),
+            Entry::Decided(_) | Entry::Rejected(_) => None,
+        });
+        let rejected = self.entries.iter().filter_map(|(_, entry)| match entry {
+            Entry::Rejected(reason) => Some(reason.as_str()),
+            Entry::Decided(_) | Entry::Suppressed(_) => None,
+        });
+        let suppressed = refused(context, "suppressed", suppressed, self.summary.suppressed);
+        suppressed.into_iter().chain(refused(context, "rejected", rejected, self.summary.rejected))
+    }
+}
+
 fn add_one(counts: &mut Vec<(&'static str, u64)>, reason: &'static str) {
     match counts.iter_mut().find(|(known, _)| *known == reason) {
         Some((_, count)) => *count += 1,
@@ -118,6 +135,15 @@ pub(super) async fn decide(
     for (reason, count) in &batch.reasons {
         counts.rejected(reason, *count);
     }
+    let context = Context {
+        time: arrival.received,
+        source,
+        request_id: Some(&arrival.id),
+        sender: arrival.sender.as_ref(),
+    };
+    if let Some(audit) = edge.audit() {
+        audit.write(batch.refused(context)).await;
+    }
     if let Some(reason) = batch.forbidden.take_if(|_| batch.signals.is_empty()) {
         return Err(all_forbidden(reason, batch.summary.total));
     }
@@ -126,10 +152,11 @@ pub(super) async fn decide(
     }
     count_received(&edge, source, &batch.signals);
     let signals = std::mem::take(&mut batch.signals);
+    let subjects: Option<Vec<_>> = edge.audit().map(|_| signals.iter().map(Subject::of).collect());
     let mut decisions = match signals.first() {
         None => Vec::new(),
         Some(first) => {
-            let turn = edge.turns().next(arrival.sender, &first.identity.namespace, signals.len());
+            let turn = edge.turns().next(arrival.sender.clone(), &first.identity.namespace, signals.len());
             let turn = turn.await.inspect_err(|_| counts.rejected("not_durable", signals.len() as u64))?;
             let decided = made_durable(&edge, source, signals).await;
             drop(turn);
@@ -139,6 +166,9 @@ pub(super) async fn decide(
     drop(held);
     if let Some(sink) = edge.sink() {
         wait_for_sink(sink.as_ref(), &mut decisions).await;
+    }
+    if let Some((audit, subjects)) = edge.audit().zip(subjects) {
+        audit.write(decided(context, &subjects, &decisions)).await;
     }
     for decision in &decisions {
         batch.summary.count(decision.kind);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails here is a test that fails")]
 
 mod answers;
+mod audit;
 mod auth;
 mod connections;
 mod drain;

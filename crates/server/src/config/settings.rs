@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use seawall_classify::{Classifier, Known, Policies};
 use seawall_engine::normalise::{Normaliser, NormaliserConfig};
-use seawall_ingest::{EdgeSettings, EventSettings, Identities, ReviewSettings, TlsFiles};
+use seawall_ingest::{AuditSettings, EdgeSettings, EventSettings, Identities, ReviewSettings, TlsFiles};
 use seawall_model::Policy;
 use seawall_sink::KubernetesSettings;
 use seawall_store::{RedisMode, RedisOptions};
@@ -40,6 +40,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// As the logger reads it: `warn,seawall=info`.
     pub log_filter: &'static str,
+    /// Where decisions are recorded, if they are.
+    pub audit: Option<AuditSettings>,
 }
 
 impl Settings {

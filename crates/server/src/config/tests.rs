@@ -1,3 +1,4 @@
+mod audit;
 mod freshness;
 mod rate;
 mod redis;

@@ -1,6 +1,7 @@
 //! The configuration as it is written. The comments here are the reference text, and every default is written here or
 //! in the type it configures, once.
 
+mod audit;
 mod freshness;
 mod rate;
 mod sink;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Period, Size};
 
+pub use audit::Audit;
 pub use freshness::FreshnessSection;
 pub use rate::{RateLimit, parse_net};
 pub use sink::{
@@ -57,7 +59,7 @@ pub struct Config {
     pub sink: Sink,
     /// How requests come to exist outside of the state store. Read at start only; not used by the store sink.
     pub publish: Publish,
-    /// Logs.
+    /// Logs, and a record of what was decided.
     pub telemetry: Telemetry,
 }
 
@@ -391,6 +393,8 @@ pub struct Telemetry {
     pub log_format: Option<LogFormat>,
     /// What is logged: this and everything worse; of libraries only what matters. Read at start only.
     pub log_level: LogLevel,
+    /// What was decided about every alert, why, and who sent it. Read at start only.
+    pub audit: Audit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

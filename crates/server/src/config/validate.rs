@@ -1,5 +1,6 @@
 //! From what is written to what makes sense.
 
+mod audit;
 mod auth;
 mod classify;
 mod freshness;
@@ -64,6 +65,7 @@ pub(crate) fn validate(
     let events = check.sources(&config.sources);
     let state = check.state(config);
     let sink = check.sink(config);
+    let audit = check.audit(&config.telemetry.audit);
     match (listen, state) {
         (Some(listen), Some(state)) if check.errors.is_empty() => {
             let settings = Settings {
@@ -86,6 +88,7 @@ pub(crate) fn validate(
                     Some(LogFormat::Pretty) => seawall_telemetry::LogFormat::Pretty,
                 },
                 log_filter: log_filter(config.telemetry.log_level),
+                audit,
             };
             Ok((settings, check.warnings))
         }
