@@ -10,7 +10,7 @@ use crate::control;
 use crate::process::{Server, free_address};
 
 /// Requests that are listed one by one to check their counts; beyond that the totals have to do.
-const LISTED: u64 = 20_000;
+const LISTED: u64 = 50_000;
 
 pub fn start(binary: &Path, directory: &Path) -> Result<Server> {
     start_with(binary, directory, &[])

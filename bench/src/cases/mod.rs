@@ -21,8 +21,9 @@ use crate::driver::{Closed, Stop};
 use crate::payload::{Dialect, Numbers, Spread, Template};
 use crate::report::{Section, micros};
 
-/// Incidents that repeats go round in.
-pub const POPULATION: u64 = 10_000;
+/// Incidents that repeats go round in: so many that each is repeated every few seconds, as Alertmanager does with a short
+/// `group_interval`. Watchers are told of a request once a second at most, so fewer would hide what telling costs.
+pub const POPULATION: u64 = 40_000;
 /// Alerts in a body that prepares a run. With a namespace each that is as many calls at once to a shared store, all of
 /// which have to be answered within its deadline.
 pub const PREPARED: u64 = 100;
