@@ -73,7 +73,7 @@ impl Core {
 
     /// Counts what is in all partitions; returns how many there are.
     async fn gather(&self) -> Result<usize, super::link::LinkError> {
-        let partitions = self.registered().await?;
+        let partitions = self.registered_by_and_by().await?;
         let mut stats = Stats::default();
         for (partition, _) in &partitions {
             let Summary { incidents, requests, held, first_hold, storms, .. } =

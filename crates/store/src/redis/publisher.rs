@@ -154,7 +154,7 @@ impl Core {
 
     /// A few partitions at a time, so that a look takes about as long as there is until the next one.
     async fn look_slowly(&self) -> Result<(), LinkError> {
-        let partitions = self.registered().await?;
+        let partitions = self.registered_by_and_by().await?;
         let parts = u32::try_from(partitions.len().div_ceil(LOOKS)).unwrap_or(u32::MAX).max(1);
         let rest = self.options.look / 2 / parts;
         for part in partitions.chunks(LOOKS) {

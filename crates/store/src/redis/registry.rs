@@ -16,6 +16,8 @@ use crate::StoreError;
 const NOTED: Duration = Duration::from_secs(60);
 /// After which time (milliseconds) without a note a partition that is empty is forgotten: well above [`NOTED`].
 const FORGOTTEN: i64 = 3_600_000;
+/// Partitions that are read at once by whoever has time.
+const PART: usize = 256;
 /// How long (milliseconds) the registry is kept without any note: as long as the partitions themselves, 30 days.
 pub(super) const KEPT: i64 = 30 * 86_400_000;
 
@@ -106,6 +108,27 @@ impl Core {
         let noted: Vec<(String, f64)> = typed(self.one(&ask, &registry).await?)?;
         let known = noted.into_iter().filter_map(|(name, at)| Some((Partition::parse(&name)?, at as i64)));
         Ok(known.collect())
+    }
+
+    /// The same in parts, so that tens of thousands of them do not make anybody wait. One may be left out while another server
+    /// takes over: for whoever comes again anyway.
+    pub(super) async fn registered_by_and_by(&self) -> Result<Vec<(Partition, i64)>, LinkError> {
+        let registry = self.keys.registry();
+        // A part may name what another one has named.
+        let mut known = HashMap::new();
+        let mut cursor = 0_u64;
+        loop {
+            let mut ask = redis::pipe();
+            ask.cmd("ZSCAN").arg(&registry).arg(cursor).arg("COUNT").arg(PART);
+            let (next, noted): (u64, Vec<(String, f64)>) = typed(self.one(&ask, &registry).await?)?;
+            known.extend(
+                noted.into_iter().filter_map(|(name, at)| Some((Partition::parse(&name)?, at as i64))),
+            );
+            if next == 0 {
+                return Ok(known.into_iter().collect());
+            }
+            cursor = next;
+        }
     }
 
     /// Forgets a partition that has nothing in it, unless somebody may be about to use it.
