@@ -230,8 +230,8 @@ impl Edge {
     }
 
     /// A place for one more request; nothing when as many as allowed are being answered.
-    pub(crate) fn enter(&self, request: &Request) -> Option<Place> {
-        self.places.take(self.rate.network(request.extensions(), request.headers()))
+    pub(crate) fn enter(&self, request: &mut Request) -> Option<Place> {
+        self.places.take(self.rate.resolve(request))
     }
 
     /// Refuses a body that does not fit now. Nothing is set aside for it yet: what is only announced must not keep others

@@ -80,7 +80,7 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let exchange = Exchange::begin(self.edge.clone(), &mut request);
-        let place = self.edge.enter(&request);
+        let place = self.edge.enter(&mut request);
         if place.is_none() && !is_always_answered(request.uri().path()) {
             let problem = Problem::saturated("as many requests as allowed are being answered");
             return Box::pin(std::future::ready(Ok(exchange.finish(problem.into_response()))));

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use seawall_testkit::{
-    Alert, Alertmanager, AlertmanagerOptions, Authority, Client, KeyPairFiles, Leaf, Raw, Scene, eventually,
+    Alert, Alertmanager, AlertmanagerOptions, Authority, Client, KeyPairFiles, Leaf, Raw, Scene, Seawall,
+    eventually,
 };
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -65,6 +66,17 @@ async fn certificates_are_renewed_under_load_without_one_failed_request() {
     assert!(!seawall.process().output().contains("panicked"));
 }
 
+/// Verifies the certificates of its clients against the authority that its own is of.
+async fn asking_for_certificates(scene: &Scene, config: &str) -> (Authority, Seawall) {
+    let (authority, serving) = office(scene);
+    let seawall = scene
+        .seawall("seawall")
+        .config(config)
+        .tls(&serving, &authority)
+        .env("SEAWALL_SERVER__TLS__CLIENT_CA", &authority.cert().to_string_lossy());
+    (authority, seawall.start().await)
+}
+
 /// Knows this authority and shows this certificate.
 fn with_certificate(authority: &Authority, identity: &KeyPairFiles) -> AlertmanagerOptions {
     let KeyPairFiles { cert, key } = identity;
@@ -75,13 +87,7 @@ fn with_certificate(authority: &Authority, identity: &KeyPairFiles) -> Alertmana
 #[tokio::test]
 async fn a_real_alertmanager_delivers_over_tls_and_says_who_it_is() {
     let scene = scene().await;
-    let (authority, serving) = office(&scene);
-    let seawall = scene
-        .seawall("seawall")
-        .tls(&serving, &authority)
-        .env("SEAWALL_SERVER__TLS__CLIENT_CA", &authority.cert().to_string_lossy())
-        .start()
-        .await;
+    let (authority, seawall) = asking_for_certificates(&scene, "").await;
     let identity = authority.issue("alertmanager", Leaf::client("alertmanager.monitoring"));
     let options = with_certificate(&authority, &identity);
     let webhook = seawall.url("/webhook/prometheus");
@@ -102,13 +108,7 @@ async fn a_real_alertmanager_delivers_over_tls_and_says_who_it_is() {
 #[tokio::test]
 async fn an_alertmanager_of_somebody_else_delivers_nothing() {
     let scene = scene().await;
-    let (authority, serving) = office(&scene);
-    let seawall = scene
-        .seawall("seawall")
-        .tls(&serving, &authority)
-        .env("SEAWALL_SERVER__TLS__CLIENT_CA", &authority.cert().to_string_lossy())
-        .start()
-        .await;
+    let (authority, seawall) = asking_for_certificates(&scene, "").await;
     let stranger = Authority::new(&scene.folder("elsewhere")).issue("client", Leaf::client("alertmanager"));
     let options = with_certificate(&authority, &stranger);
     let webhook = seawall.url("/webhook/prometheus");
@@ -186,19 +186,13 @@ async fn metrics_on_a_listener_of_their_own_are_plain_and_tell_until_when_the_ce
 #[tokio::test]
 async fn a_certificate_says_who_sends_and_what_they_may_send_about() {
     let scene = scene().await;
-    let (authority, serving) = office(&scene);
     scene.file(
         "identities.yaml",
         "- {name: eu, certificate: alertmanager-eu.monitoring, namespaces: [prod]}\n\
          - {name: reader, certificate: reader.monitoring, verbs: [read]}\n",
     );
-    let seawall = scene
-        .seawall("seawall")
-        .config("auth: {identitiesFile: identities.yaml}")
-        .tls(&serving, &authority)
-        .env("SEAWALL_SERVER__TLS__CLIENT_CA", &authority.cert().to_string_lossy())
-        .start()
-        .await;
+    let (authority, seawall) =
+        asking_for_certificates(&scene, "auth: {identitiesFile: identities.yaml}").await;
     let webhook = seawall.url("/webhook/prometheus");
     let known = authority.issue("eu", Leaf::client("alertmanager-eu.monitoring"));
     let other = authority.issue("other", Leaf::client("alertmanager-us.monitoring"));

@@ -1,5 +1,6 @@
 //! A file that is put aside when it is full; the oldest of those leaves.
 
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -18,37 +19,45 @@ pub(super) struct Files {
     settings: AuditSettings,
     file: File,
     size: u64,
+    /// Whether the last line may have no end.
+    cut_off: bool,
 }
 
 impl Files {
     pub(super) fn open(settings: AuditSettings) -> io::Result<Self> {
         let file = append_to(&settings.file)?;
-        let size = file.metadata()?.len();
-        let mut files = Self { settings, file, size };
-        if files.is_cut_off()? {
-            files.write(b"\n")?;
-        }
+        let mut files = Self { settings, file, size: 0, cut_off: true };
+        files.end_last_line()?;
         Ok(files)
-    }
-
-    /// Whether the last line has no end, because whoever wrote it was killed.
-    fn is_cut_off(&mut self) -> io::Result<bool> {
-        if self.size == 0 {
-            return Ok(false);
-        }
-        let mut last = [0];
-        self.file.seek(SeekFrom::End(-1))?;
-        self.file.read_exact(&mut last)?;
-        Ok(last != *b"\n")
     }
 
     /// Writes whole lines. What is in one call is in one file.
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.cut_off {
+            self.end_last_line()?;
+        }
         if self.size > 0 && self.size + lines.len() as u64 > self.settings.file_bytes {
             self.put_aside()?;
         }
-        self.file.write_all(lines)?;
+        let written = self.file.write_all(lines);
+        self.cut_off = written.is_err();
         self.size += lines.len() as u64;
+        written
+    }
+
+    /// The last line has no end when whoever wrote it was killed, or had no room.
+    fn end_last_line(&mut self) -> io::Result<()> {
+        self.size = self.file.metadata()?.len();
+        if self.size > 0 {
+            let mut last = [0];
+            self.file.seek(SeekFrom::End(-1))?;
+            self.file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                self.file.write_all(b"\n")?;
+                self.size += 1;
+            }
+        }
+        self.cut_off = false;
         Ok(())
     }
 
@@ -56,19 +65,20 @@ impl Files {
         self.file.sync_data()
     }
 
-    /// `audit.jsonl` becomes `audit.jsonl.1`, that becomes `audit.jsonl.2`, and so on; the last one is replaced.
+    /// `audit.jsonl` becomes `audit.jsonl.1`, that becomes `audit.jsonl.2`, and so on; the last one is replaced. The new file is
+    /// made before anything moves: where that fails again and again, nothing may leave meanwhile.
     fn put_aside(&mut self) -> io::Result<()> {
         let path = &self.settings.file;
+        let next = beside(path, "next");
+        let file = append_to(&next)?;
         for number in (1..self.settings.files.saturating_sub(1)).rev() {
-            rename(&aside(path, number), &aside(path, number + 1))?;
+            rename(&beside(path, number), &beside(path, number + 1))?;
         }
         if self.settings.files > 1 {
-            rename(path, &aside(path, 1))?;
-        } else {
-            fs::remove_file(path)?;
+            rename(path, &beside(path, 1))?;
         }
-        self.file = append_to(path)?;
-        self.size = self.file.metadata()?.len();
+        fs::rename(&next, path)?;
+        (self.file, self.size) = (file, 0);
         Ok(())
     }
 }
@@ -77,9 +87,9 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
-fn aside(path: &Path, number: usize) -> PathBuf {
+fn beside(path: &Path, what: impl Display) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
+    name.push(format!(".{what}"));
     name.into()
 }
 
@@ -153,5 +163,25 @@ mod tests {
         fs::write(directory.path().join("audit.jsonl"), "whole\ncut").unwrap();
         Files::open(settings(directory.path(), 100, 2)).unwrap().write(b"next\n").unwrap();
         assert_eq!(content(directory.path()), named(&[("audit.jsonl", "whole\ncut\nnext\n")]));
+    }
+
+    #[test]
+    fn where_no_new_file_can_be_made_nothing_leaves() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = Files::open(settings(directory.path(), 4, 3)).unwrap();
+        for line in ["ab\n", "cd\n", "ef\n"] {
+            files.write(line.as_bytes()).unwrap();
+        }
+        let in_the_way = directory.path().join("audit.jsonl.next");
+        fs::create_dir(&in_the_way).unwrap();
+        for _ in 0..5 {
+            files.write(b"gh\n").unwrap_err();
+        }
+        fs::remove_dir(&in_the_way).unwrap();
+        let before = [("audit.jsonl", "ef\n"), ("audit.jsonl.1", "cd\n"), ("audit.jsonl.2", "ab\n")];
+        assert_eq!(content(directory.path()), named(&before));
+        files.write(b"gh\n").unwrap();
+        let after = [("audit.jsonl", "gh\n"), ("audit.jsonl.1", "ef\n"), ("audit.jsonl.2", "cd\n")];
+        assert_eq!(content(directory.path()), named(&after));
     }
 }

@@ -13,9 +13,10 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::extract::Request;
 use compact_str::CompactString;
+use http::StatusCode;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, StatusCode};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use seawall_store::{SharedLimit, SharedLimits};
 use seawall_telemetry::Metrics;
@@ -25,7 +26,7 @@ use crate::problem::Problem;
 use client::client_of;
 use local::Local;
 
-/// The address that a connection comes from.
+/// The address that a connection comes from, and behind [`RateLimiter::resolve`] the one that sent the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
@@ -117,14 +118,18 @@ impl RateLimiter {
     }
 
     /// Counts one body, or says when its sender may send the next.
-    pub(crate) async fn check(&self, metrics: &Metrics, parts: &Parts) -> Result<(), Problem> {
-        let identity = parts.extensions.get::<Identity>();
-        let counted = match identity {
-            None => Some((&self.clients, self.settings.client_limit())),
-            Some(_) => self.identities.as_ref().zip(self.settings.identity_limit()),
+    pub(crate) async fn check(
+        &self,
+        metrics: &Metrics,
+        parts: &Parts,
+        sender: Option<&Sender>,
+    ) -> Result<(), Problem> {
+        let Some(sender) = sender.filter(|_| !self.is_exempt(parts)) else { return Ok(()) };
+        let counted = match sender {
+            Sender::Client(_) => Some((&self.clients, self.settings.client_limit())),
+            Sender::Identity(_) => self.identities.as_ref().zip(self.settings.identity_limit()),
         };
         let Some((local, limit)) = counted else { return Ok(()) };
-        let Some(sender) = self.counted(parts, identity) else { return Ok(()) };
         let waits = match self.shared.get() {
             None => local.take(sender.clone()),
             Some(shared) => match shared.take(&sender.key(), limit).await {
@@ -145,34 +150,29 @@ impl RateLimiter {
             .retry_after(wait))
     }
 
-    /// Nobody in particular inside of this process, and nobody who is exempt.
-    fn counted(&self, parts: &Parts, identity: Option<&Identity>) -> Option<Sender> {
-        let client = self.client(&parts.extensions, &parts.headers)?;
-        let is_exempt = self.settings.exempt.iter().any(|net| net.contains(&client));
-        (!is_exempt).then(|| sender(identity, client))
+    fn is_exempt(&self, parts: &Parts) -> bool {
+        let client = parts.extensions.get();
+        client.is_some_and(|Peer(client)| self.settings.exempt.iter().any(|net| net.contains(client)))
     }
 
-    /// Who sends; nobody in particular inside of this process.
-    pub(crate) fn sender(&self, parts: &Parts) -> Option<Sender> {
-        Some(sender(parts.extensions.get(), self.client(&parts.extensions, &parts.headers)?))
-    }
-
-    /// The network that a request comes from.
-    pub(crate) fn network(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
-        Some(client::network_of(self.client(extensions, headers)?))
-    }
-
-    fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
-        let Peer(peer) = *extensions.get()?;
-        Some(client_of(peer, headers, &self.settings.trusted_proxies))
+    /// Finds out where a request comes from, proxies apart, and lets everybody behind know. Gives its network; nothing inside
+    /// of this process.
+    pub(crate) fn resolve(&self, request: &mut Request) -> Option<IpAddr> {
+        let Peer(peer) = *request.extensions().get()?;
+        let client = client_of(peer, request.headers(), &self.settings.trusted_proxies);
+        if let Some(known) = request.extensions_mut().get_mut() {
+            *known = Peer(client);
+        }
+        Some(client::network_of(client))
     }
 }
 
-fn sender(identity: Option<&Identity>, client: IpAddr) -> Sender {
-    match identity {
-        Some(identity) => Sender::Identity(identity.user().into()),
-        None => Sender::Client(client::network_of(client)),
+/// Who sends; nobody in particular inside of this process.
+pub(crate) fn sender_of(parts: &Parts) -> Option<Sender> {
+    if let Some(identity) = parts.extensions.get::<Identity>() {
+        return Some(Sender::Identity(identity.user().into()));
     }
+    parts.extensions.get().map(|Peer(client)| Sender::Client(client::network_of(*client)))
 }
 
 impl RateSettings {

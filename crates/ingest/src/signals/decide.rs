@@ -21,6 +21,7 @@ use crate::audit::{self, Context, Subject, decided, refused};
 use crate::auth::Forbidden;
 use crate::edge::{Edge, Held};
 use crate::problem::Problem;
+use crate::rate::Sender;
 
 /// Bodies of more alerts than this are answered without a result for each.
 const MAX_RESULTS: usize = 1000;
@@ -153,16 +154,7 @@ pub(super) async fn decide(
     count_received(&edge, source, &batch.signals);
     let signals = std::mem::take(&mut batch.signals);
     let subjects: Option<Vec<_>> = edge.audit().map(|_| signals.iter().map(Subject::of).collect());
-    let mut decisions = match signals.first() {
-        None => Vec::new(),
-        Some(first) => {
-            let turn = edge.turns().next(arrival.sender.clone(), &first.identity.namespace, signals.len());
-            let turn = turn.await.inspect_err(|_| counts.rejected("not_durable", signals.len() as u64))?;
-            let decided = made_durable(&edge, source, signals).await;
-            drop(turn);
-            decided?
-        }
-    };
+    let mut decisions = made_durable(&edge, source, arrival.sender.clone(), signals).await?;
     drop(held);
     if let Some(sink) = edge.sink() {
         wait_for_sink(sink.as_ref(), &mut decisions).await;
@@ -216,8 +208,18 @@ pub(crate) async fn ask_store(edge: &Edge, signals: Vec<Signal>) -> Result<Vec<D
     decided.inspect_err(|error| edge.note_store_error(error))
 }
 
-async fn made_durable(edge: &Edge, source: Source, signals: Vec<Signal>) -> Result<Vec<Decision>, Problem> {
+/// Has the signals decided when it is the sender's turn.
+async fn made_durable(
+    edge: &Edge,
+    source: Source,
+    sender: Option<Sender>,
+    signals: Vec<Signal>,
+) -> Result<Vec<Decision>, Problem> {
+    let Some(first) = signals.first() else { return Ok(Vec::new()) };
     let sent = signals.len();
+    let not_taken = || edge.source(source).rejected("not_durable", sent as u64);
+    let turn = edge.turns().next(sender, &first.identity.namespace, sent).await;
+    let _turn = turn.inspect_err(|_| not_taken())?;
     match ask_store(edge, signals).await {
         Ok(decisions) if decisions.len() == sent => Ok(decisions),
         Ok(decisions) => {
@@ -225,7 +227,7 @@ async fn made_durable(edge: &Edge, source: Source, signals: Vec<Signal>) -> Resu
             Err(Problem::internal())
         }
         Err(error) => {
-            edge.source(source).rejected("not_durable", sent as u64);
+            not_taken();
             Err(error.into())
         }
     }

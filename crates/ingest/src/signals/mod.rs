@@ -30,7 +30,7 @@ use crate::detach::Detached;
 use crate::edge::Edge;
 use crate::layer::RequestId;
 use crate::problem::Problem;
-use crate::rate::Sender;
+use crate::rate::{Sender, sender_of};
 
 pub(crate) use answer::Summary;
 pub(crate) use decide::{ask_store, count_decided, count_received, json_response};
@@ -174,7 +174,7 @@ async fn receive(
         id: id.0,
         received: edge.now(),
         caller: Caller::of(&parts.extensions),
-        sender: edge.rate().sender(&parts),
+        sender: sender_of(&parts),
     };
     let result = take(edge.clone(), source, arrival, &parts, body).await;
     result.map_err(|problem| {
@@ -191,7 +191,7 @@ async fn take(
     body: Body,
 ) -> Result<Response, Problem> {
     // Before anything of the body is read.
-    edge.rate().check(edge.metrics(), parts).await?;
+    edge.rate().check(edge.metrics(), parts, arrival.sender.as_ref()).await?;
     if let Some(freshness) = &edge.settings().freshness {
         let verdict = freshness.check(&parts.headers, arrival.received);
         verdict.inspect_err(|_| edge.source(source).rejected("not_fresh", 1))?;
