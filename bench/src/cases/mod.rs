@@ -7,6 +7,7 @@ pub mod memory;
 pub mod redis;
 pub mod start;
 pub mod storm;
+mod stretches;
 pub mod throughput;
 pub mod tls;
 

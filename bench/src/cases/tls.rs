@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use seawall_testkit::{Authority, KeyPairFiles, Leaf};
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::candidates::{Lab, Running, seawall};
+use crate::cases::stretches::Stretches;
 use crate::cases::{POPULATION, template};
-use crate::driver::{Closed, Stop};
+use crate::driver::{Closed, Stop, Throughput};
 use crate::payload::{Dialect, Numbers, Spread, Template};
-use crate::report::{Figure, Report, Section, grouped, median, spread};
+use crate::report::{Figure, Report, Section, grouped};
 use crate::settings::Settings;
 
 /// Least ratio.
@@ -30,15 +32,7 @@ struct Side {
     template: Template,
     /// Alerts that were answered.
     taken: u64,
-    samples: Vec<Sample>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    per_second: f64,
-    /// Processor time of the instance for one alert, in microseconds.
-    cpu_micros: f64,
-    driver_load: f64,
+    stretches: Stretches,
 }
 
 pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
@@ -59,11 +53,11 @@ pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
     for stretch in 0..settings.rounds * PAIRS {
         for turn in 0..sides.len() {
             let side = &mut sides[(stretch as usize + turn) % 2];
-            let sample = side.send(settings, Stop::After(settings.length)).context(side.name)?;
-            side.samples.push(sample);
+            let (measured, cpu) = side.send(settings, Stop::After(settings.length)).context(side.name)?;
+            side.stretches.add(&measured, cpu);
         }
         let [plain, tls] = &sides;
-        eprintln!("TLS, stretch {}: {:.3}", stretch + 1, last(tls) / last(plain));
+        eprintln!("TLS, stretch {}: {:.3}", stretch + 1, tls.stretches.last_ratio(&plain.stretches));
     }
     for side in &sides {
         seawall::check_decided(side.metrics, side.taken).context(side.name)?;
@@ -81,10 +75,10 @@ impl Side {
     ) -> Result<Self> {
         let (running, metrics) = lab.start_secure(variables)?;
         let template = template(Dialect::Webhook, Spread::Apart, 1);
-        Ok(Self { name, running, tls, metrics, template, taken: 0, samples: Vec::new() })
+        Ok(Self { name, running, tls, metrics, template, taken: 0, stretches: Stretches::default() })
     }
 
-    fn send(&mut self, settings: &Settings, stop: Stop) -> Result<Sample> {
+    fn send(&mut self, settings: &Settings, stop: Stop) -> Result<(Throughput, Duration)> {
         let server = &self.running.server;
         let load = Closed {
             target: server.address,
@@ -98,46 +92,20 @@ impl Side {
         let cpu = server.cpu_time()? - before;
         measured.answers.check()?;
         self.taken += measured.answers.accepted;
-        Ok(Sample {
-            per_second: measured.requests_per_second,
-            cpu_micros: cpu.as_secs_f64() * 1e6 / measured.answers.accepted as f64,
-            driver_load: measured.driver_load,
-        })
+        Ok((measured, cpu))
     }
-
-    fn of(&self, field: fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().map(field))
-    }
-
-    /// The median over the stretches of the ratio to the other one within each.
-    fn ratio(&self, to: &Self) -> f64 {
-        median(self.samples.iter().zip(&to.samples).map(|(of, to)| of.per_second / to.per_second))
-    }
-}
-
-fn last(side: &Side) -> f64 {
-    side.samples.last().map_or(f64::NAN, |sample| sample.per_second)
 }
 
 fn add_to(report: &mut Report, settings: &Settings, sides: &[Side; 2]) {
     let [plain, tls] = sides;
-    let measured = tls.ratio(plain);
+    let measured = tls.stretches.ratio(&plain.stretches);
     report.figures.push(Figure {
         name: "TLS with keep-alive / without TLS".to_owned(),
         measured: format!("{measured:.3}"),
         target: format!("≥ {LEAST}"),
         reached: measured >= LEAST,
     });
-    let rows = sides.iter().map(|side| {
-        vec![
-            side.name.to_owned(),
-            grouped(side.of(|sample| sample.per_second)),
-            spread(side.samples.iter().map(|sample| sample.per_second)),
-            format!("{:.3}", side.ratio(plain)),
-            format!("{:.1}", side.of(|sample| sample.cpu_micros)),
-            format!("{:.0} %", side.of(|sample| sample.driver_load) * 100.0),
-        ]
-    });
+    let rows = sides.iter().map(|side| side.stretches.row(side.name, &plain.stretches));
     report.sections.push(Section {
         title: "TLS".to_owned(),
         note: format!(

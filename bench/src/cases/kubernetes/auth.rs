@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 
 use crate::candidates::kubernetes::Kubernetes;
 use crate::candidates::{Lab, Running, seawall};
+use crate::cases::stretches::Stretches;
 use crate::cases::{POPULATION, PREPARED, fill, template};
 use crate::driver::{Closed, Stop};
 use crate::payload::{Dialect, Numbers, Spread, Template};
-use crate::report::{Figure, Report, Section, grouped, median, spread};
+use crate::report::{Figure, Report, Section, grouped};
 use crate::settings::Settings;
 
 /// Least ratio.
@@ -20,15 +21,7 @@ struct Side {
     template: Template,
     /// Alerts that were answered.
     taken: u64,
-    samples: Vec<Sample>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    per_second: f64,
-    /// Processor time of the instance for one alert, in microseconds.
-    cpu_micros: f64,
-    driver_load: f64,
+    stretches: Stretches,
 }
 
 pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
@@ -56,7 +49,11 @@ pub fn run(lab: &Lab, settings: &Settings, report: &mut Report) -> Result<()> {
             side.measure(settings).context(side.name)?;
         }
         let [none, _, known] = &sides;
-        eprintln!("Kubernetes, authentication, stretch {}: {:.3}", stretch + 1, last(known) / last(none));
+        eprintln!(
+            "Kubernetes, authentication, stretch {}: {:.3}",
+            stretch + 1,
+            known.stretches.last_ratio(&none.stretches)
+        );
     }
     for side in &sides {
         // The requests themselves are for those who may read, and the sender may not.
@@ -73,7 +70,13 @@ impl Side {
         variables: &[(&'static str, String)],
         template: Template,
     ) -> Result<Self> {
-        Ok(Self { name, running: lab.start_with(variables)?, template, taken: 0, samples: Vec::new() })
+        Ok(Self {
+            name,
+            running: lab.start_with(variables)?,
+            template,
+            taken: 0,
+            stretches: Stretches::default(),
+        })
     }
 
     /// Opens all incidents, and sends once about each, so that everything that can be known is.
@@ -99,47 +102,21 @@ impl Side {
         let cpu = server.cpu_time()? - before;
         measured.answers.check()?;
         self.taken += measured.answers.accepted;
-        self.samples.push(Sample {
-            per_second: measured.requests_per_second,
-            cpu_micros: cpu.as_secs_f64() * 1e6 / measured.answers.accepted as f64,
-            driver_load: measured.driver_load,
-        });
+        self.stretches.add(&measured, cpu);
         Ok(())
     }
-
-    fn of(&self, field: fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().map(field))
-    }
-
-    /// The median over the stretches of the ratio to the other one within each.
-    fn ratio(&self, to: &Self) -> f64 {
-        median(self.samples.iter().zip(&to.samples).map(|(of, to)| of.per_second / to.per_second))
-    }
-}
-
-fn last(side: &Side) -> f64 {
-    side.samples.last().map_or(f64::NAN, |sample| sample.per_second)
 }
 
 fn add_to(report: &mut Report, settings: &Settings, sides: &[Side; 3]) {
     let [none, _, known] = sides;
-    let measured = known.ratio(none);
+    let measured = known.stretches.ratio(&none.stretches);
     report.figures.push(Figure {
         name: "authenticated requests, cached token / anonymous".to_owned(),
         measured: format!("{measured:.3}"),
         target: format!("≥ {LEAST}"),
         reached: measured >= LEAST,
     });
-    let rows = sides.iter().map(|side| {
-        vec![
-            side.name.to_owned(),
-            grouped(side.of(|sample| sample.per_second)),
-            spread(side.samples.iter().map(|sample| sample.per_second)),
-            format!("{:.3}", side.ratio(none)),
-            format!("{:.1}", side.of(|sample| sample.cpu_micros)),
-            format!("{:.0} %", side.of(|sample| sample.driver_load) * 100.0),
-        ]
-    });
+    let rows = sides.iter().map(|side| side.stretches.row(side.name, &none.stretches));
     report.sections.push(Section {
         title: "Kubernetes: known tokens".to_owned(),
         note: format!(
